@@ -1,0 +1,14 @@
+# Everything from Debian 12's packages; see tools/packages.txt.
+find_package(Threads REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(absl REQUIRED)
+find_package(RocksDB REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(prometheus-cpp REQUIRED)
+find_package(Boost 1.74 REQUIRED)
+if(LANEWAY_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+# Debian's RocksDB package names its shared target so.
+set(LANEWAY_ROCKSDB RocksDB::rocksdb-shared)

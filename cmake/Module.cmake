@@ -1,0 +1,40 @@
+# One function declares a module: its sources, what it may include (its link line *is* its list of allowed dependencies), and its libraries.
+#
+#   laneway_module(log DEPENDS fleet LIBRARIES RocksDB::rocksdb-shared)
+#
+# makes the target laneway_log of all *.cc below src/log. Its include path holds src/, but a header of a module that is not on the link line
+# is caught by tests/tidy.
+include(GNUInstallDirs)
+function(laneway_module name)
+  cmake_parse_arguments(M "" "" "DEPENDS;LIBRARIES;SOURCES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  if(NOT sources)  # headers only, so far
+    file(WRITE ${CMAKE_BINARY_DIR}/empty.cc "")
+    set(sources ${CMAKE_BINARY_DIR}/empty.cc)
+  endif()
+  add_library(laneway_${name} STATIC ${sources})
+  target_include_directories(laneway_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  foreach(dependency IN LISTS M_DEPENDS)
+    target_link_libraries(laneway_${name} PUBLIC laneway_${dependency})
+  endforeach()
+  target_link_libraries(laneway_${name} PUBLIC ${M_LIBRARIES} PRIVATE laneway_options)
+  set_property(GLOBAL APPEND PROPERTY LANEWAY_MODULES ${name})
+  set_property(GLOBAL PROPERTY LANEWAY_DEPENDS_${name} "${M_DEPENDS}")
+endfunction()
+
+# One test program: laneway_test(log_contract LABELS contract SOURCES a.cc b.cc DEPENDS log fleet)
+function(laneway_test name)
+  cmake_parse_arguments(T "" "TIMEOUT" "LABELS;SOURCES;DEPENDS;LIBRARIES;ARGS" ${ARGN})
+  add_executable(${name}_test ${T_SOURCES})
+  target_include_directories(${name}_test PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
+  foreach(dependency IN LISTS T_DEPENDS)
+    target_link_libraries(${name}_test PRIVATE laneway_${dependency})
+  endforeach()
+  target_link_libraries(${name}_test PRIVATE ${T_LIBRARIES} GTest::gmock GTest::gtest_main laneway_options)
+  add_test(NAME ${name} COMMAND ${name}_test ${T_ARGS})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
+endfunction()

@@ -1,0 +1,61 @@
+// scanner.h: finds complete files in incoming/, and tells each once.
+//
+// Role:       pure bookkeeping over listings of an Fs: what is new, what has settled, what has gone, what must be refused.
+// Input:      Scan(now): a full look; Hint(path): inotify saw something there. Output: Findings.
+// Invariants: (1) a file is reported once for each identity; (2) never while it grows, is open for writing (where that can be told), is younger than
+//             the settle time since it last changed, or carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files);
+//             (3) a file moved in or closed after writing (a hint that says so) need not settle.
+// Bound:      listing is one pass; memory grows with the number of files in incoming/.
+// Threads:    one.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "zone/fs.h"
+#include "zone/zone.h"
+
+namespace laneway::zone {
+
+struct Refused {
+  std::string path;    // relative to incoming/
+  std::string reason;  // for people: "a symbolic link", "a FIFO", "has 2 hard links", "name longer than 200 bytes", …
+};
+
+struct Findings {
+  std::vector<Identity> complete;    // new or changed since reported
+  std::vector<Identity> vanished;    // reported before, not there any more (or another file is)
+  std::vector<Refused> refused;      // to be moved to quarantine by the dispatcher
+  std::vector<Refused> unreadable;   // folders without rights: told once, looked at again later
+  uint64_t waiting = 0;              // seen, not complete yet
+  uint64_t present = 0;              // all regular files in incoming/
+  int64_t oldest_mtime_ns = 0;       // of the files present; 0: none
+};
+
+using MonotonicTime = std::chrono::milliseconds;  // since any fixed moment
+
+class Scanner {
+ public:
+  Scanner(Fs* fs, std::chrono::milliseconds settle) : fs_(fs), settle_(settle) {}
+
+  Findings Scan(MonotonicTime now);
+  // A change at this path was seen. `complete`: it was moved in, or closed after writing.
+  Findings Hint(std::string_view path, bool complete, MonotonicTime now);
+  // When the next file may have settled; nothing when none is waiting.
+  std::optional<MonotonicTime> NextDeadline() const;
+  // The dispatcher took it away: not a loss. (Called for each file placed or refused.)
+  void Taken(std::string_view path);
+  // Tell it again at the next look (its job could not be made).
+  void Forget(std::string_view path);
+
+ private:
+  struct Known;
+  Fs* fs_;
+  std::chrono::milliseconds settle_;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace laneway::zone
