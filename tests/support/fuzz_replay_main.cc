@@ -1,4 +1,5 @@
-// fuzz_replay_main.cc: runs a fuzz target over its stored inputs, without libFuzzer: every input that ever failed stays a test.
+// fuzz_replay_main.cc: runs a fuzz target over its stored inputs, without libFuzzer: every input that ever
+// failed stays a test.
 //
 // Arguments: files and folders.
 #include <cstdint>

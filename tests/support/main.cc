@@ -1,8 +1,8 @@
 // main.cc: main() of every test program. GoogleTest's own, and three things more:
 //
-// (1) a skip that tests/expected-skips.txt does not name is a failure, so that nothing goes untested unnoticed;
-// (2) a failed case prints the one command line that runs it again;
-// (3) a program that ran no case at all fails.
+// (1) a skip that tests/expected-skips.txt does not name is a failure, so that nothing goes untested
+// unnoticed; (2) a failed case prints the one command line that runs it again; (3) a program that ran no case
+// at all fails.
 #include <fnmatch.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
