@@ -1,0 +1,133 @@
+// dispatcher_members.cc: who may be given tasks, and through which lanes (rules P1, P2).
+#include "dispatcher/dispatcher.h"
+#include "fleet/planted.h"
+
+namespace laneway::dispatcher {
+
+// What placement knows of a worker, and its share of the lanes.
+void Dispatcher::Offer(const Member& member, LogTime now, Commands* out) {
+  const bool here = member.registered && !member.removed;
+  const bool drained = member.intent == v1::DRAIN && member.draining_done;
+  const uint32_t share = here && !drained ? member.capacity : 0;
+  const bool changed = share == 0 ? !lanes_.LanesOf(member.id).empty() : lanes_.LanesOf(member.id).empty();
+  const auto moves = lanes_.SetMember(member.id, share);
+  CarryOutMoves(moves);
+  if (!moves.empty() || changed) {
+    MaybeHandOver(nullptr, out);
+    TellLaneTable(out);
+  }
+  if (!here) {
+    placement_->RemoveWorker(member.id);
+    return;
+  }
+  const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
+  WorkerOffer offer;
+  offer.capacity = member.capacity;
+  offer.labels = member.labels;
+  offer.browser_connected = member.browser_connected && (verdicts == nullptr || !verdicts->browser_lost);
+  offer.open = !(verdicts != nullptr && verdicts->lost) && member.intent == v1::INTENT_NONE && member.beats && !member.leaving &&
+               !member.paused_by_itself && !lanes_.LanesOf(member.id).empty();
+  placement_->SetWorker(member.id, offer);
+  (void)now;
+}
+
+void Dispatcher::CarryOutMoves(const std::vector<LaneMove>& moves) {
+  for (const LaneMove& move : moves) {
+    const auto pending = handovers_.find(move.lane);
+    if (pending != handovers_.end() && !pending->second.sent) {  // decided anew before the mark was sent
+      pending->second.to = move.to;
+      continue;
+    }
+    if (!move.from.empty()) handovers_[move.lane] = {.from = move.from, .to = move.to};
+  }
+}
+
+bool Dispatcher::InFlight(Lane lane) const { return in_flight_.contains(lane) && !LANEWAY_PLANTED(kP2HandoverInFlight); }
+
+// Rule P2: the mark is appended when no packet for the old owner is in flight; the handover is over when the old owner has read it.
+// `owner`: a member that has just beaten; nullptr: look at all.
+void Dispatcher::MaybeHandOver(const Member* owner, Commands* out) {
+  for (auto it = handovers_.begin(); it != handovers_.end();) {
+    const Lane lane = it->first;
+    Handover& handover = it->second;
+    if (!handover.sent && !InFlight(lane)) {
+      v1::LaneRecord record;
+      record.mutable_handover()->set_epoch(epoch_);
+      record.mutable_handover()->set_to(handover.to.name);
+      handover.sent = true;
+      SendToLane(lane, handover.from, std::move(record), {}, 0, out);
+    }
+    const Member* from = owner != nullptr ? owner : members_->Find(handover.from);
+    if (from != nullptr && from->id != handover.from) from = nullptr;
+    const WorkerVerdicts* verdicts = ledger_->Verdicts(handover.from.name);
+    const bool gone = from == nullptr ? members_->Find(handover.from) == nullptr : from->removed || (verdicts != nullptr && verdicts->lost);
+    bool read = false;
+    if (from != nullptr && handover.mark) {
+      const auto position = from->lanes.find(lane);
+      read = position == from->lanes.end() || position->second.next > *handover.mark;
+    }
+    it = handover.mark && (read || gone) ? handovers_.erase(it) : std::next(it);
+  }
+}
+
+void Dispatcher::MaybeDrain(const Member& member, Commands* out) {
+  if (member.intent != v1::DRAIN) {
+    drain_marked_.erase(member.id);
+    return;
+  }
+  if (drain_marked_.contains(member.id) || member.draining_done) return;
+  const std::vector<Lane> lanes = lanes_.LanesOf(member.id);
+  for (Lane lane : lanes) {
+    if (InFlight(lane)) return;  // rule P2; the next heartbeat asks again
+  }
+  drain_marked_.insert(member.id);
+  for (Lane lane : lanes) {
+    v1::LaneRecord record;
+    record.mutable_drain()->set_epoch(epoch_);
+    SendToLane(lane, member.id, std::move(record), {}, 0, out);
+  }
+}
+
+void Dispatcher::TellLaneTable(Commands* out) {
+  v1::LaneTableSnapshot& table = *out->control.emplace_back().mutable_lane_table();
+  table.set_epoch(epoch_);
+  for (Lane lane = 0; lane < lanes_.lanes(); lane++) {
+    if (lanes_.Owner(lane).empty()) continue;
+    v1::LaneOwner& owner = *table.add_lanes();
+    owner.set_lane(lane);
+    owner.set_worker(lanes_.Owner(lane).name);
+  }
+}
+
+// Rule P2: only below what its owner has finished, and not while the lane changes hands.
+void Dispatcher::MaybeTrim(const Member& member, Commands* out) {
+  for (const auto& [lane, position] : member.lanes) {
+    if (lane >= lanes_.lanes() || lanes_.Owner(lane) != member.id || handovers_.contains(lane)) continue;
+    Offset below = position.finished_below;
+    if (LANEWAY_PLANTED(kP2TrimUnread)) below = position.next + 1000000;
+    Offset& trimmed = trimmed_[lane];
+    constexpr Offset kTrimStep = 256;  // trimming costs a write
+    if (below < trimmed + kTrimStep) continue;
+    trimmed = below;
+    out->trims.push_back({lane, below});
+  }
+}
+
+std::optional<Lane> Dispatcher::LaneFor(const WorkerId& worker, const TaskId& task) const {
+  const std::vector<Lane>& lanes = lanes_.LanesOf(worker);
+  if (lanes.empty()) return std::nullopt;
+  const size_t first = static_cast<size_t>(std::hash<TaskId>()(task) % lanes.size());
+  for (size_t i = 0; i < lanes.size(); i++) {
+    const Lane lane = lanes[(first + i) % lanes.size()];
+    if (!handovers_.contains(lane)) return lane;
+  }
+  return std::nullopt;  // all of them are just changing hands
+}
+
+void Dispatcher::SendToLane(Lane lane, const WorkerId& worker, v1::LaneRecord record, TaskId task, uint32_t attempt, Commands* out) {
+  record.set_worker(worker.name);
+  in_flight_[lane]++;
+  out->lanes.push_back({.lane = lane, .record = std::move(record), .task = task, .attempt = attempt});
+}
+
+}  // namespace laneway::dispatcher
