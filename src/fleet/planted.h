@@ -51,6 +51,7 @@ namespace laneway::planted {
   X(kOutboxForgets, "a result is forgotten when its append failed")                                      \
   X(kQueueDrops, "a packet is dropped when all slots are taken")                                         \
   X(kCancelIgnored, "a cancelled attempt goes on")                                                       \
+  X(kInterruptedUnreported, "an interrupted attempt is not reported after a restart")                    \
   X(kRunsAgainAfterRestart, "an interrupted attempt is run again after a restart")                       \
   X(kSnapshotSkipsTail, "a snapshot names an offset it does not cover")                                  \
   X(kPhaseOpensEarly, "a phase opens while a task of the one before is unfinished")                      \
