@@ -1,4 +1,5 @@
 # lib.sh: what quickstart, test and the tools share: steps with their duration, one clear way to fail.
+# shellcheck disable=SC2034  # used by those who source it
 #
 # A step's own output goes to a log file; people see one line a step, and the log's end when it fails.
 
