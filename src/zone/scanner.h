@@ -1,10 +1,12 @@
 // scanner.h: finds complete files in incoming/, and tells each once.
 //
-// Role:       pure bookkeeping over listings of an Fs: what is new, what has settled, what has gone, what must be refused.
-// Input:      Scan(now): a full look; Hint(path): inotify saw something there. Output: Findings.
-// Invariants: (1) a file is reported once for each identity; (2) never while it grows, is open for writing (where that can be told), is younger than
-//             the settle time since it last changed, or carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files);
-//             (3) a file moved in or closed after writing (a hint that says so) need not settle.
+// Role:       pure bookkeeping over listings of an Fs: what is new, what has settled, what has gone, what
+// must be refused. Input:      Scan(now): a full look; Hint(path): inotify saw something there. Output:
+// Findings. Invariants: (1) a file is reported once for each identity; (2) never while it grows, is open for
+// writing (where that can be told), is younger than
+//             the settle time since it last changed, or carries the name of an unfinished download (*.tmp,
+//             *.part, *.crdownload, ~$*, dot files); (3) a file moved in or closed after writing (a hint that
+//             says so) need not settle.
 // Bound:      listing is one pass; memory grows with the number of files in incoming/.
 // Threads:    one.
 #pragma once
@@ -21,18 +23,19 @@
 namespace laneway::zone {
 
 struct Refused {
-  std::string path;    // relative to incoming/
-  std::string reason;  // for people: "a symbolic link", "a FIFO", "has 2 hard links", "name longer than 200 bytes", …
+  std::string path;  // relative to incoming/
+  std::string
+      reason;  // for people: "a symbolic link", "a FIFO", "has 2 hard links", "name longer than 200 bytes", …
 };
 
 struct Findings {
-  std::vector<Identity> complete;    // new or changed since reported
-  std::vector<Identity> vanished;    // reported before, not there any more (or another file is)
-  std::vector<Refused> refused;      // to be moved to quarantine by the dispatcher
-  std::vector<Refused> unreadable;   // folders without rights: told once, looked at again later
-  uint64_t waiting = 0;              // seen, not complete yet
-  uint64_t present = 0;              // all regular files in incoming/
-  int64_t oldest_mtime_ns = 0;       // of the files present; 0: none
+  std::vector<Identity> complete;   // new or changed since reported
+  std::vector<Identity> vanished;   // reported before, not there any more (or another file is)
+  std::vector<Refused> refused;     // to be moved to quarantine by the dispatcher
+  std::vector<Refused> unreadable;  // folders without rights: told once, looked at again later
+  uint64_t waiting = 0;             // seen, not complete yet
+  uint64_t present = 0;             // all regular files in incoming/
+  int64_t oldest_mtime_ns = 0;      // of the files present; 0: none
 };
 
 using MonotonicTime = std::chrono::milliseconds;  // since any fixed moment
