@@ -80,7 +80,7 @@ Ledger::Spot Ledger::Locate(Now& now, const v1::Event& event) {
   Partition& p = partitions_[now.partition];
   const auto found = p.jobs.find(*id);
   if (found == p.jobs.end()) {
-    if (finished_->Contains(*id)) return {.missing = FoldVerdict::kJobFinished};
+    if (finished_->Contains(*id, now.offset)) return {.missing = FoldVerdict::kJobFinished};
     auto& kept = p.orphans[*id];
     if (kept.size() < options_.orphan_records_max && p.orphans.size() < options_.orphan_records_max) {
       kept.emplace_back(now.offset, event.SerializeAsString());
@@ -304,7 +304,7 @@ FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
   std::unique_ptr<Job> reopened;
   Job* job = open == p.jobs.end() ? nullptr : open->second.get();
   if (job == nullptr) {
-    const auto bytes = finished_->Get(*id);
+    const auto bytes = finished_->Get(*id, now.offset);
     v1::JobState state;
     if (!bytes || !state.ParseFromString(*bytes)) return FoldVerdict::kUnknownJob;
     reopened = FromState(state);
@@ -316,7 +316,7 @@ FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
   if (event.attempt() != task.attempt && !LANEWAY_PLANTED(kL4RedriveAnyAttempt)) return FoldVerdict::kSuperseded;
   if (job->file && !job->closed) return FoldVerdict::kNotClosed;
   if (reopened) {
-    finished_->Erase(*id);
+    finished_->Reopen(*id, now.offset);
     job = Insert(std::move(reopened));
   }
   const bool was_finished = job->is_finished();
@@ -488,7 +488,8 @@ void Ledger::FinishJob(Now& now, Job& job) {
 void Ledger::CloseJob(Now& now, Job& job) {
   job.closed = true;
   now.Say(Kind::kJobClosed, {job.id, 0});
-  finished_->Put(job.id, ToState(job).SerializeAsString());
+  const bool reopened = std::any_of(job.tasks.begin(), job.tasks.end(), [](const Task& task) { return task.floor > 1; });
+  finished_->Put(job.id, now.offset, ToState(job).SerializeAsString(), reopened);
   CountIn(job, -1);
   auto node = partitions_[now.partition].jobs.extract(job.id);
   just_closed_.push_back(std::move(node.mapped()));

@@ -91,13 +91,15 @@ struct Change {
 };
 
 // Remembers closed jobs: id → serialized v1::JobState. In memory for simulation, RocksDB in life.
+// It may be ahead of a fold that replays from its snapshot; so everything said to it carries the offset (in the job's partition) at which it was
+// said, and a job counts as closed only as of the offset that is asked for: closed before it, and not reopened before it.
 class FinishedJobs {
  public:
   virtual ~FinishedJobs() = default;
-  virtual void Put(const JobId& job, std::string state) = 0;
-  virtual std::optional<std::string> Get(const JobId& job) = 0;
-  virtual bool Contains(const JobId& job) = 0;
-  virtual void Erase(const JobId& job) = 0;
+  virtual void Put(const JobId& job, Offset at, std::string state, bool was_reopened) = 0;
+  virtual std::optional<std::string> Get(const JobId& job, Offset as_of) = 0;
+  virtual bool Contains(const JobId& job, Offset as_of) = 0;
+  virtual void Reopen(const JobId& job, Offset at) = 0;
 };
 
 struct WorkerVerdicts {   // what the fold says of a worker
@@ -130,7 +132,7 @@ class Ledger {
   // Open jobs, and those that the last Apply closed: changes can be looked at until the next one.
   const Job* Find(const JobId& job) const;
   std::optional<v1::JobState> Load(const JobId& job) const;   // open or closed
-  bool IsClosed(const JobId& job) const { return finished_->Contains(job); }
+  bool IsClosed(const JobId& job) const { return finished_->Contains(job, next_offset(EventPartition(job, partitions()))); }
   std::vector<JobId> OpenJobs() const;                        // ascending
   size_t open_jobs() const;
 

@@ -36,7 +36,7 @@ FoldVerdict Ledger::Submitted(Now& now, const v1::Event& event) {
   Partition& p = partitions_[now.partition];
   const auto known = p.jobs.find(*id);
   if (known != p.jobs.end()) return SubmittedPart(now, *known->second, submitted);
-  if (finished_->Contains(*id)) return FoldVerdict::kDuplicate;
+  if (finished_->Contains(*id, now.offset)) return FoldVerdict::kDuplicate;
   if (submitted.part() != 0) return FoldVerdict::kUnknownJob;
 
   auto job = std::make_unique<Job>();
@@ -94,7 +94,7 @@ FoldVerdict Ledger::Carried(Now& now, const v1::Event& event) {
   if (!id || !state.ParseFromString(event.job_carried().state()) || state.job_id() != event.job_id()) return FoldVerdict::kMalformed;
   Partition& p = partitions_[now.partition];
   const bool known = p.jobs.contains(*id);
-  if (finished_->Contains(*id)) return FoldVerdict::kJobFinished;
+  if (finished_->Contains(*id, now.offset)) return FoldVerdict::kJobFinished;
   if (known && !LANEWAY_PLANTED(kL5CarriedReplaces)) return FoldVerdict::kDuplicate;
   if (event.job_carried().covers_offset() < std::max(p.first, p.orphans_from)) return FoldVerdict::kVoidCarry;
   if (known) {

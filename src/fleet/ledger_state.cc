@@ -196,7 +196,7 @@ const Job* Ledger::Find(const JobId& job) const {
 std::optional<v1::JobState> Ledger::Load(const JobId& job) const {
   const auto& jobs = partitions_[EventPartition(job, partitions())].jobs;
   if (const auto found = jobs.find(job); found != jobs.end()) return ToState(*found->second);
-  const auto bytes = finished_->Get(job);
+  const auto bytes = finished_->Get(job, next_offset(EventPartition(job, partitions())));
   v1::JobState state;
   if (!bytes || !state.ParseFromString(*bytes)) return std::nullopt;
   return state;

@@ -1,0 +1,145 @@
+#include "fold/finished_store.h"
+
+#include "ops/check.h"
+
+namespace laneway::fold {
+namespace {
+
+constexpr std::string_view kJobs = "f/j/";
+constexpr std::string_view kLists = "f/l/";
+constexpr std::string_view kListsEnd = "f/l0";  // the first key behind "f/l/…"
+
+std::string JobKey(const JobId& job) { return std::string(kJobs) + job.ToBytes(); }
+
+std::string ListKey(uint64_t n) {
+  std::string key(kLists);
+  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(n >> shift));
+  return key;
+}
+
+uint64_t ListNumber(std::string_view key) {
+  uint64_t n = 0;
+  for (char c : key.substr(kLists.size())) n = n << 8 | static_cast<uint8_t>(c);
+  return n;
+}
+
+}  // namespace
+
+FinishedStore::FinishedStore(log::Store* store, std::function<void(std::function<void()>)> post) : store_(store), post_(std::move(post)) {}
+
+absl::Status FinishedStore::Open() {
+  return store_->Scan(kLists, kListsEnd, true, [&](std::string_view key, std::string_view) {
+    next_list_ = ListNumber(key) + 1;
+    return false;
+  });
+}
+
+const v1::FinishedVersion* FinishedStore::Visible(const v1::FinishedEntry& entry, Offset as_of) {
+  for (int i = entry.versions_size() - 1; i >= 0; i--) {
+    const v1::FinishedVersion& version = entry.versions(i);
+    if (version.closed_at() < as_of && (version.reopened_at() == 0 || version.reopened_at() > as_of)) return &version;
+  }
+  return nullptr;
+}
+
+const v1::FinishedEntry* FinishedStore::Find(const JobId& job, v1::FinishedEntry* room) {
+  if (const auto found = dirty_.find(job); found != dirty_.end()) return &found->second;
+  for (auto it = flying_.rbegin(); it != flying_.rend(); ++it) {
+    if (const auto found = (*it)->find(job); found != (*it)->end()) return &found->second;
+  }
+  const auto bytes = store_->Get(JobKey(job));
+  LANEWAY_CHECK(bytes.ok(), "the memory of finished jobs cannot be read");
+  if (!*bytes) return nullptr;
+  LANEWAY_CHECK(room->ParseFromString(**bytes), "the memory of finished jobs is damaged");
+  return room;
+}
+
+void FinishedStore::Put(const JobId& job, Offset at, std::string state, bool was_reopened) {
+  v1::FinishedEntry entry;
+  if (was_reopened) {  // earlier closings are kept for a fold that replays from before the redrive
+    v1::FinishedEntry room;
+    if (const v1::FinishedEntry* known = Find(job, &room)) {
+      for (const v1::FinishedVersion& version : known->versions()) {
+        if (version.closed_at() < at) *entry.add_versions() = version;
+      }
+    }
+  }
+  v1::FinishedVersion& version = *entry.add_versions();
+  version.set_closed_at(at);
+  version.set_state(std::move(state));
+  dirty_[job] = std::move(entry);
+  closed_.push_back(job);
+}
+
+std::optional<std::string> FinishedStore::Get(const JobId& job, Offset as_of) {
+  v1::FinishedEntry room;
+  const v1::FinishedEntry* entry = Find(job, &room);
+  const v1::FinishedVersion* version = entry == nullptr ? nullptr : Visible(*entry, as_of);
+  if (version == nullptr) return std::nullopt;
+  return version->state();
+}
+
+bool FinishedStore::Contains(const JobId& job, Offset as_of) {
+  v1::FinishedEntry room;
+  const v1::FinishedEntry* entry = Find(job, &room);
+  return entry != nullptr && Visible(*entry, as_of) != nullptr;
+}
+
+void FinishedStore::Reopen(const JobId& job, Offset at) {
+  v1::FinishedEntry room;
+  const v1::FinishedEntry* known = Find(job, &room);
+  if (known == nullptr) return;
+  v1::FinishedEntry entry = *known;
+  for (v1::FinishedVersion& version : *entry.mutable_versions()) {
+    if (version.closed_at() < at && version.reopened_at() == 0) version.set_reopened_at(at + 1);
+  }
+  dirty_[job] = std::move(entry);
+}
+
+void FinishedStore::Flush() {
+  if (dirty_.empty()) return;
+  auto group = std::make_shared<Entries>(std::move(dirty_));
+  dirty_.clear();
+  std::vector<log::StoreOp> ops;
+  ops.reserve(group->size() + 1);
+  for (const auto& [job, entry] : *group) ops.push_back({log::StoreOp::Kind::kPut, JobKey(job), entry.SerializeAsString()});
+  if (!closed_.empty()) {
+    v1::FinishedList list;
+    for (const JobId& job : closed_) list.add_job_ids(job.ToBytes());
+    ops.push_back({log::StoreOp::Kind::kPut, ListKey(next_list_++), list.SerializeAsString()});
+    closed_.clear();
+  }
+  flying_.push_back(group);
+  store_->Commit(std::move(ops), log::Durability::kBuffered, [this, group, alive = std::weak_ptr<bool>(alive_)](const absl::Status& status) {
+    post_([this, group, alive, ok = status.ok()] {
+      if (alive.expired()) return;
+      std::erase(flying_, group);
+      if (ok) return;
+      for (auto& [job, entry] : *group) dirty_.try_emplace(job, std::move(entry));  // newer ones win
+    });
+  });
+}
+
+uint64_t FinishedStore::ForEachRecent(uint64_t before, const std::function<bool(const JobId&)>& each) {
+  uint64_t next = 0;
+  bool stopped = false;
+  if (before == 0) {
+    for (auto it = closed_.rbegin(); it != closed_.rend() && !stopped; ++it) stopped = !each(*it);
+  }
+  const std::string end = before == 0 ? std::string(kListsEnd) : ListKey(before);
+  const absl::Status status = store_->Scan(kLists, end, true, [&](std::string_view key, std::string_view value) {
+    if (stopped) {
+      return false;
+    }
+    v1::FinishedList list;
+    if (!list.ParseFromArray(value.data(), static_cast<int>(value.size()))) return true;
+    for (int i = list.job_ids_size() - 1; i >= 0 && !stopped; i--) {
+      if (const auto job = JobId::FromBytes(list.job_ids(i))) stopped = !each(*job);
+    }
+    next = ListNumber(key);
+    return !stopped;
+  });
+  return stopped && status.ok() ? next : 0;
+}
+
+}  // namespace laneway::fold

@@ -1,0 +1,56 @@
+// finished_store.h: the memory of closed jobs in a Store, and the order in which they were closed.
+//
+// Role:       FinishedJobs in life. Writes are collected and flushed together, buffered: they can be derived again from the events.
+// Shapes:     `f/j/<16 bytes>` → v1::FinishedEntry; `f/l/<8 bytes BE>` → v1::FinishedList, one value a flush.
+// Errors:     a write that fails is kept and tried again with the next flush; reads that fail stop the process (the fold could not go on truthfully).
+// Threads:    one owner; the answers of the store come through `post`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "fleet/ledger.h"
+#include "log/store.h"
+
+namespace laneway::fold {
+
+class FinishedStore : public FinishedJobs {
+ public:
+  // `post` runs a function on the owner's thread.
+  FinishedStore(log::Store* store, std::function<void(std::function<void()>)> post);
+
+  absl::Status Open();  // finds the end of the list
+
+  void Put(const JobId& job, Offset at, std::string state, bool was_reopened) override;
+  std::optional<std::string> Get(const JobId& job, Offset as_of) override;
+  bool Contains(const JobId& job, Offset as_of) override;
+  void Reopen(const JobId& job, Offset at) override;
+
+  // Hands what was collected to the store. Cheap when there is nothing.
+  void Flush();
+  bool clean() const { return dirty_.empty() && flying_.empty(); }
+
+  // Newest first, each once at least (again after a replay), until `each` says stop. `before`: a cursor from an earlier call; 0: from the newest.
+  // Returns the cursor for the next call, 0 at the end.
+  uint64_t ForEachRecent(uint64_t before, const std::function<bool(const JobId&)>& each);
+
+ private:
+  using Entries = std::unordered_map<JobId, v1::FinishedEntry>;
+  const v1::FinishedEntry* Find(const JobId& job, v1::FinishedEntry* room);
+  static const v1::FinishedVersion* Visible(const v1::FinishedEntry& entry, Offset as_of);
+
+  log::Store* store_;
+  std::function<void(std::function<void()>)> post_;
+  Entries dirty_;
+  std::vector<std::shared_ptr<Entries>> flying_;  // handed to the store, not answered; oldest first
+  std::vector<JobId> closed_;                     // since the last flush
+  uint64_t next_list_ = 1;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace laneway::fold
