@@ -1,0 +1,518 @@
+// The promises of log.h and store.h, whoever keeps them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "contract/log_makers.h"
+
+namespace laneway::log {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr TopicPartition kEvents0{Topic::kEvents, 0};
+constexpr TopicPartition kEvents1{Topic::kEvents, 1};
+constexpr TopicPartition kLane0{Topic::kLanes, 0};
+constexpr size_t kReadAll = 64 << 20;
+
+NewRecord Make(TopicPartition to, std::string key, std::string value) {
+  return {to, RecordType::kEvent, std::move(key), std::move(value)};
+}
+
+struct Appended {
+  absl::Status status;
+  std::vector<Offset> offsets;
+};
+
+struct Read1 {
+  Offset offset;
+  std::string key;
+  std::string value;
+  friend bool operator==(const Read1&, const Read1&) = default;
+};
+
+class LogContract : public testing::TestWithParam<LogMaker> {
+ protected:
+  LogContract() : fixture_(GetParam().make()) {
+    EXPECT_TRUE(log().EnsureTopic(Topic::kEvents, 4).ok());
+    EXPECT_TRUE(log().EnsureTopic(Topic::kLanes, 1).ok());
+  }
+
+  Log& log() { return fixture_->log(); }
+  Store& store() { return fixture_->store(); }
+  void Reopen() { fixture_->Reopen(); }
+
+  std::future<Appended> AppendLater(std::vector<NewRecord> records) {
+    auto promise = std::make_shared<std::promise<Appended>>();
+    log().Append(std::move(records), Keep(promise));
+    return promise->get_future();
+  }
+  Appended Append(std::vector<NewRecord> records) { return AppendLater(std::move(records)).get(); }
+  Offset Append1(TopicPartition to, std::string key, std::string value) {
+    const Appended appended = Append({Make(to, std::move(key), std::move(value))});
+    EXPECT_TRUE(appended.status.ok()) << appended.status;
+    return appended.offsets.empty() ? UINT64_MAX : appended.offsets[0];
+  }
+  Appended CommitJournal(std::vector<StoreOp> notes, std::vector<NewRecord> records) {
+    auto promise = std::make_shared<std::promise<Appended>>();
+    fixture_->journal().Commit(std::move(notes), std::move(records), Keep(promise));
+    return promise->get_future().get();
+  }
+  absl::Status Commit(std::vector<StoreOp> ops, Durability durability = Durability::kSynced) {
+    std::promise<absl::Status> answer;
+    store().Commit(std::move(ops), durability, [&](const absl::Status& status) { answer.set_value(status); });
+    return answer.get_future().get();
+  }
+  std::vector<Read1> ReadFrom(TopicPartition from, Offset offset, size_t bytes_max = kReadAll) {
+    std::vector<Read1> all;
+    while (true) {
+      auto batch = log().Read(from, offset, bytes_max);
+      EXPECT_TRUE(batch.ok()) << batch.status();
+      if (!batch.ok() || batch->records.empty()) return all;
+      for (const RecordView& record : batch->records) {
+        EXPECT_EQ(record.offset, offset++);
+        all.push_back({record.offset, std::string(record.key), std::string(record.value)});
+      }
+      EXPECT_EQ(batch->next_offset, offset);
+    }
+  }
+  std::vector<std::pair<std::string, std::string>> Scan(std::string_view begin, std::string_view end,
+                                                        bool backwards) {
+    std::vector<std::pair<std::string, std::string>> all;
+    EXPECT_TRUE(store()
+                    .Scan(begin, end, backwards,
+                          [&](std::string_view key, std::string_view value) {
+                            all.emplace_back(key, value);
+                            return true;
+                          })
+                    .ok());
+    return all;
+  }
+
+  static AppendDone Keep(std::shared_ptr<std::promise<Appended>> promise) {
+    return [promise](const absl::Status& status, std::span<const Offset> offsets) {
+      promise->set_value({status, {offsets.begin(), offsets.end()}});
+    };
+  }
+
+  std::unique_ptr<LogFixture> fixture_;
+};
+
+// Counts wakes; waits for one.
+struct WakeCounter {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int wakes = 0;
+  std::function<void()> Wake() {
+    return [this] {
+      const std::lock_guard lock(mutex);
+      wakes++;
+      changed.notify_all();
+    };
+  }
+  void WaitFor(int n) {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return wakes >= n; });
+  }
+};
+
+TEST_P(LogContract, AnAcknowledgedRecordSurvivesReopening) {
+  const Offset at = Append1(kEvents0, "a", "1");
+  Reopen();
+  EXPECT_THAT(ReadFrom(kEvents0, at), ElementsAre(Read1{0, "a", "1"}));
+}
+
+TEST_P(LogContract, OffsetsOfAPartitionAreDenseFromZeroAlsoAfterReopening) {
+  EXPECT_EQ(Append1(kEvents0, "", "a"), 0u);
+  EXPECT_EQ(Append1(kEvents0, "", "b"), 1u);
+  EXPECT_EQ(Append1(kEvents1, "", "c"), 0u);
+  Reopen();
+  EXPECT_EQ(Append1(kEvents0, "", "d"), 2u);
+  const auto range = log().Range(kEvents0);
+  ASSERT_TRUE(range.ok());
+  EXPECT_EQ(range->first, 0u);
+  EXPECT_EQ(range->next, 3u);
+}
+
+TEST_P(LogContract, RecordsOfOneAppendAreInOrderWithinEachPartition) {
+  const Appended appended =
+      Append({Make(kEvents1, "a", "0"), Make(kLane0, "b", "0"), Make(kEvents1, "c", "1"),
+              Make(kEvents0, "d", "0"), Make(kEvents1, "e", "2")});
+  ASSERT_TRUE(appended.status.ok());
+  EXPECT_THAT(appended.offsets, ElementsAre(0, 0, 1, 0, 2));
+  EXPECT_THAT(ReadFrom(kEvents1, 0), ElementsAre(Read1{0, "a", "0"}, Read1{1, "c", "1"}, Read1{2, "e", "2"}));
+}
+
+TEST_P(LogContract, AppendsWithoutWaitingKeepTheOrderOfTheCalls) {
+  std::vector<std::future<Appended>> answers;
+  for (int i = 0; i < 500; i++) answers.push_back(AppendLater({Make(kEvents0, "", std::to_string(i))}));
+  for (size_t i = 0; i < answers.size(); i++) EXPECT_THAT(answers[i].get().offsets, ElementsAre(i));
+  const auto records = ReadFrom(kEvents0, 0);
+  ASSERT_EQ(records.size(), 500u);
+  for (int i = 0; i < 500; i++) EXPECT_EQ(records[static_cast<size_t>(i)].value, std::to_string(i));
+}
+
+TEST_P(LogContract, ARecordIsReadableWhenItsAppendIsAnswered) {
+  for (int i = 0; i < 50; i++) {
+    const Offset at = Append1(kEvents0, "k", std::to_string(i));
+    const auto batch = log().Read(kEvents0, at, 1);
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    ASSERT_EQ(batch->records.size(), 1u);
+    EXPECT_EQ(batch->records[0].value, std::to_string(i));
+    EXPECT_EQ(batch->records[0].type, RecordType::kEvent);
+    EXPECT_EQ(batch->records[0].schema, kSchemaVersion);
+    EXPECT_FALSE(batch->records[0].writer.empty());
+  }
+}
+
+TEST_P(LogContract, TimesNeverRunBackwardsInAPartition) {
+  for (int i = 0; i < 20; i++) Append1(kEvents0, "", "x");
+  Reopen();
+  for (int i = 0; i < 20; i++) Append1(kEvents0, "", "x");
+  const auto batch = log().Read(kEvents0, 0, kReadAll);
+  ASSERT_TRUE(batch.ok());
+  EXPECT_TRUE(std::is_sorted(batch->records.begin(), batch->records.end(),
+                             [](const RecordView& a, const RecordView& b) { return a.time < b.time; }));
+}
+
+TEST_P(LogContract, AnEmptyAppendIsAnswered) {
+  const Appended appended = Append({});
+  EXPECT_TRUE(appended.status.ok());
+  EXPECT_TRUE(appended.offsets.empty());
+}
+
+TEST_P(LogContract, AnyBytesComeBackAsTheyWere) {
+  std::string all_bytes;
+  for (int i = 0; i < 256; i++) all_bytes.push_back(static_cast<char>(i));
+  Append({Make(kEvents0, all_bytes, ""), Make(kEvents0, "", all_bytes), Make(kEvents0, "", "")});
+  Reopen();
+  EXPECT_THAT(ReadFrom(kEvents0, 0),
+              ElementsAre(Read1{0, all_bytes, ""}, Read1{1, "", all_bytes}, Read1{2, "", ""}));
+}
+
+TEST_P(LogContract, BigRecordsAreTakenUpToTheirBoundAndRefusedAbove) {
+  const std::string big(kRecordBytesMax - 1, 'b');
+  EXPECT_EQ(Append1(kEvents0, "k", big), 0u);
+  const Appended refused = Append({Make(kEvents0, "", "small"), Make(kEvents0, "kk", big)});
+  EXPECT_EQ(refused.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(refused.offsets.empty());
+  EXPECT_EQ(Append1(kEvents0, "", "after"), 1u);  // nothing of the refused call happened
+  Reopen();
+  EXPECT_THAT(ReadFrom(kEvents0, 0, 100), ElementsAre(Read1{0, "k", big}, Read1{1, "", "after"}));
+}
+
+TEST_P(LogContract, ReadGivesAtLeastOneRecordAndAboutBytesMax) {
+  for (int i = 0; i < 10; i++) Append({Make(kEvents0, "", std::string(1000, 'x')), Make(kEvents0, "", "y")});
+  const auto one = log().Read(kEvents0, 0, 1);
+  ASSERT_TRUE(one.ok());
+  EXPECT_EQ(one->records.size(), 1u);
+  EXPECT_EQ(one->next_offset, 1u);
+  const auto some = log().Read(kEvents0, 0, 5000);
+  ASSERT_TRUE(some.ok());
+  EXPECT_GE(some->records.size(), 2u);
+  EXPECT_LE(some->records.size(), 13u);
+  EXPECT_EQ(ReadFrom(kEvents0, 0, 1).size(), 20u);
+}
+
+TEST_P(LogContract, RecordViewsOutliveTheLog) {
+  Append1(kEvents0, "key", "value");
+  auto batch = log().Read(kEvents0, 0, kReadAll);
+  ASSERT_TRUE(batch.ok());
+  for (int i = 0; i < 100; i++) Append1(kEvents0, "", std::string(10'000, 'x'));
+  EXPECT_EQ(batch->records[0].key, "key");
+  EXPECT_EQ(batch->records[0].value, "value");
+}
+
+TEST_P(LogContract, ReadingOutsideIsOutOfRangeAndAtTheEndIsEmpty) {
+  const auto nothing = log().Read(kEvents0, 0, 100);
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_TRUE(nothing->records.empty());
+  EXPECT_EQ(nothing->next_offset, 0u);
+  Append1(kEvents0, "", "x");
+  EXPECT_TRUE(log().Read(kEvents0, 1, 100)->records.empty());
+  EXPECT_EQ(log().Read(kEvents0, 2, 100).status().code(), absl::StatusCode::kOutOfRange);
+}
+
+TEST_P(LogContract, UnknownTopicsAndPartitionsAreInvalid) {
+  EXPECT_EQ(Append({Make({Topic::kEvents, 4}, "", "")}).status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Append({Make({Topic::kAlerts, 0}, "", "")}).status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(log().Read({Topic::kEvents, 4}, 0, 1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(log().Range({Topic::kAlerts, 0}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(log().Partitions(Topic::kAlerts).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(log().Trim({Topic::kAlerts, 0}, 0).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(LogContract, TopicsGrowAndNeverShrink) {
+  EXPECT_TRUE(log().EnsureTopic(Topic::kLanes, 3).ok());
+  EXPECT_TRUE(log().EnsureTopic(Topic::kLanes, 2).ok());
+  EXPECT_EQ(*log().Partitions(Topic::kLanes), 3u);
+  Append1({Topic::kLanes, 2}, "", "x");
+  Reopen();
+  EXPECT_EQ(*log().Partitions(Topic::kLanes), 3u);
+  EXPECT_EQ(ReadFrom({Topic::kLanes, 2}, 0).size(), 1u);
+}
+
+TEST_P(LogContract, TrimmedRecordsAreGoneAndTheOthersStay) {
+  for (int i = 0; i < 10; i++)
+    Append({Make(kLane0, "", std::to_string(2 * i)), Make(kLane0, "", std::to_string(2 * i + 1))});
+  EXPECT_TRUE(log().Trim(kLane0, 7).ok());
+  EXPECT_TRUE(log().Trim(kLane0, 7).ok());  // idempotent
+  EXPECT_TRUE(log().Trim(kLane0, 3).ok());
+  for (int round = 0; round < 2; round++, Reopen()) {
+    EXPECT_EQ(log().Range(kLane0)->first, 7u);
+    EXPECT_EQ(log().Range(kLane0)->next, 20u);
+    EXPECT_EQ(log().Read(kLane0, 6, 100).status().code(), absl::StatusCode::kOutOfRange);
+    EXPECT_EQ(ReadFrom(kLane0, 7).size(), 13u);
+    Append1(kEvents0, "", "a synced write: a trim alone need not survive");
+  }
+}
+
+TEST_P(LogContract, TrimNeverGoesBehindTheEnd) {
+  Append1(kLane0, "", "0");
+  EXPECT_EQ(log().Trim(kLane0, 2).code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(log().Range(kLane0)->first, 0u);
+  EXPECT_TRUE(log().Trim(kLane0, 1).ok());
+  EXPECT_EQ(Append1(kLane0, "", "1"), 1u);  // offsets go on
+  Reopen();
+  EXPECT_THAT(ReadFrom(kLane0, 1), ElementsAre(Read1{1, "", "1"}));
+}
+
+TEST_P(LogContract, TrimmingManyTimesKeepsTheEndAcrossReopening) {
+  Offset next = 0;
+  for (int round = 0; round < 20; round++) {
+    for (int i = 0; i < 10; i++) {
+      ASSERT_EQ(Append1(kLane0, "", std::string(2000, 'x')), next);
+      next++;
+    }
+    ASSERT_TRUE(log().Trim(kLane0, next - static_cast<Offset>(round % 3)).ok());
+    if (round % 5 == 4) Reopen();
+    const auto range = log().Range(kLane0);
+    ASSERT_TRUE(range.ok());
+    EXPECT_EQ(range->next, next);
+    EXPECT_EQ(ReadFrom(kLane0, range->first).size(), range->next - range->first);
+  }
+}
+
+TEST_P(LogContract, AWatchWakesAfterRecordsBecameReadable) {
+  WakeCounter counter;
+  const auto watch = log().WatchPartitions({kEvents0, kEvents1}, counter.Wake());
+  Append1(kEvents1, "", "x");
+  counter.WaitFor(1);
+  EXPECT_EQ(ReadFrom(kEvents1, 0).size(), 1u);
+  const int before = counter.wakes;
+  Append1(kEvents0, "", "x");
+  counter.WaitFor(before + 1);
+}
+
+TEST_P(LogContract, AWatchIsSilentAboutOthersAndAfterItsEnd) {
+  WakeCounter counter;
+  auto watch = log().WatchPartitions({kEvents0}, counter.Wake());
+  WakeCounter marker;  // wakes after the first: both are called by the same commit
+  const auto other = log().WatchPartitions({kEvents1}, marker.Wake());
+  Append1(kEvents1, "", "x");
+  marker.WaitFor(1);
+  EXPECT_EQ(counter.wakes, 0);
+  watch.reset();
+  Append({Make(kEvents0, "", "x"), Make(kEvents1, "", "x")});
+  marker.WaitFor(2);
+  EXPECT_EQ(counter.wakes, 0);
+}
+
+TEST_P(LogContract, WatchesMayEndWhileTheyAreWoken) {
+  if (!GetParam().no_threads.empty()) GTEST_SKIP() << GetParam().no_threads;
+  std::atomic<bool> stop = false;
+  std::thread appender([&] {
+    while (!stop) Append1(kEvents0, "", "x");
+  });
+  for (int i = 0; i < 200; i++) {
+    auto alive = std::make_unique<std::atomic<int>>(0);  // a wake after the end would write to freed memory
+    auto watch = log().WatchPartitions({kEvents0, kEvents0}, [&, raw = alive.get()] { (*raw)++; });
+    if (i % 2 == 0) Append1(kEvents1, "", "y");
+    watch.reset();
+    alive.reset();
+  }
+  stop = true;
+  appender.join();
+}
+
+TEST_P(LogContract, AWatchMayOutliveItsLog) {
+  auto watch = log().WatchPartitions({kEvents0}, [] {});
+  Reopen();
+  watch.reset();
+}
+
+TEST_P(LogContract, ManyThreadsAppendAndReadAtOnce) {
+  if (!GetParam().no_threads.empty()) GTEST_SKIP() << GetParam().no_threads;
+  constexpr int kThreads = 4;
+  constexpr int kAppends = 100;
+  std::vector<std::thread> threads;
+  std::mutex mutex;
+  std::set<Offset> given;
+  for (int t = 0; t < kThreads; t++) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kAppends; i++) {
+        const std::string name = std::to_string(t) + "/" + std::to_string(i);
+        const Appended appended = Append({Make(kEvents0, name, "0"), Make(kEvents0, name, "1")});
+        ASSERT_TRUE(appended.status.ok());
+        const std::lock_guard lock(mutex);
+        given.insert(appended.offsets.begin(), appended.offsets.end());
+      }
+    });
+    threads.emplace_back([&] {
+      Offset at = 0;
+      while (at < 2 * kThreads * kAppends) {
+        auto batch = log().Read(kEvents0, at, 4000);
+        ASSERT_TRUE(batch.ok()) << batch.status();
+        for (const RecordView& record : batch->records) ASSERT_EQ(record.offset, at++);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(given.size(), 2u * kThreads * kAppends);
+  EXPECT_EQ(*given.rbegin(), 2u * kThreads * kAppends - 1);
+  std::map<std::string, int> next_of_thread;
+  const auto records = ReadFrom(kEvents0, 0);
+  for (size_t i = 0; i < records.size(); i += 2) {
+    EXPECT_EQ(records[i].key, records[i + 1].key);  // one append's records stay together
+    const size_t slash = records[i].key.find('/');
+    EXPECT_EQ(std::stoi(records[i].key.substr(slash + 1)), next_of_thread[records[i].key.substr(0, slash)]++);
+  }
+}
+
+TEST_P(LogContract, TooMuchWaitingIsRefusedAtOnceAndTakenLater) {
+  if (!GetParam().no_byte_bound.empty()) GTEST_SKIP() << GetParam().no_byte_bound;
+  std::vector<std::future<Appended>> answers;
+  for (int i = 0; i < 200; i++)
+    answers.push_back(AppendLater({Make(kEvents0, "", std::string(500'000, 'x'))}));
+  int refused = 0;
+  Offset next = 0;
+  for (auto& answer : answers) {
+    const Appended appended = answer.get();
+    if (appended.status.ok()) {
+      EXPECT_THAT(appended.offsets, ElementsAre(next++));
+    } else {
+      EXPECT_EQ(appended.status.code(), absl::StatusCode::kResourceExhausted) << appended.status;
+      refused++;
+    }
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(Append1(kEvents0, "", "later"), next);
+}
+
+TEST_P(LogContract, StoreKeepsWhatWasCommitted) {
+  ASSERT_TRUE(
+      Commit(
+          {{StoreOp::Kind::kPut, "b", "2"}, {StoreOp::Kind::kPut, "a", "1"}, {StoreOp::Kind::kPut, "c", ""}})
+          .ok());
+  ASSERT_TRUE(Commit({{StoreOp::Kind::kDelete, "b", ""}}).ok());
+  for (int round = 0; round < 2; round++, Reopen()) {
+    EXPECT_EQ(*store().Get("a"), "1");
+    EXPECT_EQ(*store().Get("b"), std::nullopt);
+    EXPECT_EQ(*store().Get("c"), "");
+  }
+}
+
+TEST_P(LogContract, BufferedCommitsSurviveTheProcess) {
+  ASSERT_TRUE(Commit({{StoreOp::Kind::kPut, "a", "1"}}, Durability::kBuffered).ok());
+  EXPECT_EQ(*store().Get("a"), "1");
+  Reopen();
+  EXPECT_EQ(*store().Get("a"), "1");
+}
+
+TEST_P(LogContract, CommitsHappenInTheOrderOfTheCalls) {
+  std::vector<std::future<absl::Status>> answers;
+  for (int i = 0; i < 200; i++) {
+    auto promise = std::make_shared<std::promise<absl::Status>>();
+    answers.push_back(promise->get_future());
+    store().Commit({{StoreOp::Kind::kPut, "k", std::to_string(i)}},
+                   i % 3 == 0 ? Durability::kSynced : Durability::kBuffered,
+                   [promise](const absl::Status& status) { promise->set_value(status); });
+  }
+  for (auto& answer : answers) EXPECT_TRUE(answer.get().ok());
+  EXPECT_EQ(*store().Get("k"), "199");
+}
+
+TEST_P(LogContract, ScanIsOrderedByBytesInBothDirections) {
+  const std::string high("\xff\xfe", 2);
+  const std::string zero("a\0b", 3);
+  ASSERT_TRUE(Commit({{StoreOp::Kind::kPut, "b", "2"},
+                      {StoreOp::Kind::kPut, high, "5"},
+                      {StoreOp::Kind::kPut, "a", "0"},
+                      {StoreOp::Kind::kPut, zero, "1"},
+                      {StoreOp::Kind::kPut, "c", "3"}})
+                  .ok());
+  using P = std::pair<std::string, std::string>;
+  EXPECT_THAT(Scan("", "", false),
+              ElementsAre(P{"a", "0"}, P{zero, "1"}, P{"b", "2"}, P{"c", "3"}, P{high, "5"}));
+  EXPECT_THAT(Scan("a", "c", false), ElementsAre(P{"a", "0"}, P{zero, "1"}, P{"b", "2"}));
+  EXPECT_THAT(Scan("a", "c", true), ElementsAre(P{"b", "2"}, P{zero, "1"}, P{"a", "0"}));
+  EXPECT_THAT(Scan("c", "a", false), ElementsAre());
+  int seen = 0;
+  ASSERT_TRUE(
+      store().Scan("", "", true, [&](std::string_view, std::string_view) { return ++seen < 2; }).ok());
+  EXPECT_EQ(seen, 2);
+}
+
+TEST_P(LogContract, DeleteRangeTakesTheFirstKeyAndLeavesTheLast) {
+  ASSERT_TRUE(
+      Commit({{StoreOp::Kind::kPut, "a", ""}, {StoreOp::Kind::kPut, "b", ""}, {StoreOp::Kind::kPut, "c", ""}})
+          .ok());
+  // Within a batch the operations happen in order.
+  ASSERT_TRUE(Commit({{StoreOp::Kind::kPut, "bb", ""},
+                      {StoreOp::Kind::kDeleteRange, "a", "c"},
+                      {StoreOp::Kind::kPut, "b", "new"},
+                      {StoreOp::Kind::kDeleteRange, "z", "a"}})
+                  .ok());
+  using P = std::pair<std::string, std::string>;
+  EXPECT_THAT(Scan("", "", false), ElementsAre(P{"b", "new"}, P{"c", ""}));
+}
+
+TEST_P(LogContract, AJournalCommitWritesNotesAndRecords) {
+  const Appended appended =
+      CommitJournal({{StoreOp::Kind::kPut, "note", "1"}}, {Make(kEvents0, "k", "v"), Make(kLane0, "k", "w")});
+  ASSERT_TRUE(appended.status.ok());
+  EXPECT_THAT(appended.offsets, ElementsAre(0, 0));
+  Reopen();
+  EXPECT_EQ(*store().Get("note"), "1");
+  EXPECT_THAT(ReadFrom(kEvents0, 0), ElementsAre(Read1{0, "k", "v"}));
+  EXPECT_THAT(ReadFrom(kLane0, 0), ElementsAre(Read1{0, "k", "w"}));
+}
+
+TEST_P(LogContract, ARefusedJournalCommitLeavesNothing) {
+  const Appended appended = CommitJournal({{StoreOp::Kind::kPut, "note", "1"}},
+                                          {Make(kEvents0, "k", "v"), Make({Topic::kAlerts, 9}, "", "")});
+  EXPECT_EQ(appended.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(*store().Get("note"), std::nullopt);
+  EXPECT_EQ(log().Range(kEvents0)->next, 0u);
+}
+
+// The notes are durable no later than the events are readable (rules W1, W3).
+TEST_P(LogContract, NotesAreThereWhenTheirRecordsAreReadable) {
+  std::promise<std::optional<std::string>> seen;
+  std::atomic<bool> once = false;
+  const auto watch = log().WatchPartitions({kEvents0}, [&] {
+    if (!once.exchange(true)) seen.set_value(*store().Get("note"));
+  });
+  CommitJournal({{StoreOp::Kind::kPut, "note", "1"}}, {Make(kEvents0, "k", "v")});
+  EXPECT_EQ(seen.get_future().get(), "1");
+}
+
+TEST_P(LogContract, AJournalCommitOfNotesAloneIsDurable) {
+  EXPECT_TRUE(CommitJournal({{StoreOp::Kind::kPut, "note", "1"}}, {}).status.ok());
+  Reopen();
+  EXPECT_EQ(*store().Get("note"), "1");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LogContract, testing::Values(EmbeddedMaker(), SimMaker(), FaultySimMaker()),
+                         [](const testing::TestParamInfo<LogMaker>& made) { return made.param.name; });
+
+}  // namespace
+}  // namespace laneway::log
