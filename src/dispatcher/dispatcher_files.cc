@@ -269,7 +269,8 @@ void Dispatcher::LeftoverFound(const zone::Leftover& leftover, LogTime now, Comm
   }
   const bool own = identity != nullptr && leftover.file->inode == identity->inode() && leftover.file->size == identity->size() &&
                    leftover.file->mtime_ns == identity->mtime_ns();
-  if (!own) {  // a stranger goes back where it came from
+  if (!own) {  // a stranger goes back where it came from (rule Z2); in an attempt's folder it is a work file of the script
+    if (!leftover.in_staging) return;
     std::string path = identity != nullptr ? identity->path() : leftover.path.substr(leftover.path.rfind('/') + 1);
     out->zone.put_back.emplace_back(leftover, std::move(path));
     return;
