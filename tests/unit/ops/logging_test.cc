@@ -104,7 +104,7 @@ TEST(WorkerLogTest, WritesTheDocumentedFormAndRotates) {
   for (int i = 0; i < 300; i++) (*log)->Write(LogTime{0}, "Task Success", {});
   EXPECT_TRUE(std::ifstream(testing::TempDir() + "/worker.1.log").good());
   EXPECT_FALSE(std::ifstream(testing::TempDir() + "/worker.3.log").good());
-  EXPECT_FALSE(OpenWorkerLog({.path = "/nonexistent/x/worker.log", .worker = "w"}).ok());
+  EXPECT_FALSE(OpenWorkerLog({.path = "/proc/nonexistent/worker.log", .worker = "w"}).ok());
 }
 
 }  // namespace
