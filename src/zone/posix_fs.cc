@@ -145,6 +145,14 @@ absl::StatusOr<PosixFs::Fd> PosixFs::OpenBelow(std::string_view path, int flags)
       if (fd >= 0) return Fd(static_cast<int>(fd));
       if (errno != EAGAIN && errno != EINTR) break;  // EAGAIN: a rename raced with the lookup
     }
+    if (errno == ENOTDIR && (flags & O_DIRECTORY) != 0) {
+      // The kernel says so of a symlink as well; the two mean different things to us.
+      how.flags = O_PATH | O_CLOEXEC | O_NOFOLLOW;
+      const Fd last(static_cast<int>(syscall(SYS_openat2, root_, text.c_str(), &how, sizeof how)));
+      struct stat found = {};
+      const bool link = last.get() >= 0 && fstat(last.get(), &found) == 0 && S_ISLNK(found.st_mode);
+      return StatusOfErrno(link ? ELOOP : ENOTDIR, "open", path);
+    }
     if (errno != ENOSYS && errno != EPERM) return StatusOfErrno(errno, "open", path);
   }
   return OpenByWalking(path, flags);
@@ -161,7 +169,13 @@ absl::StatusOr<PosixFs::Fd> PosixFs::OpenByWalking(std::string_view path, int fl
     const int fd =
         openat(at, part.c_str(),
                last ? flags | O_CLOEXEC | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) return StatusOfErrno(errno, "open", path);
+    if (fd < 0) {
+      const int error = errno;
+      struct stat found = {};
+      const bool link = error == ENOTDIR && fstatat(at, part.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        S_ISLNK(found.st_mode);
+      return StatusOfErrno(link ? ELOOP : error, "open", path);
+    }
     folder = Fd(fd);
     at = fd;
     if (last) return folder;
