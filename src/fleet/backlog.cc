@@ -50,6 +50,7 @@ uint32_t Backlog::Use(const Needs& needs) {
 
 uint32_t Backlog::MakeClass(uint32_t kind, uint32_t key) {
   const uint32_t index = TakeFree(free_classes_, classes_);
+  class_positions_.resize(classes_.size(), kNotInHeap);
   Class& made = classes_[index];
   made.kind = kind;
   made.key = key;
@@ -189,22 +190,25 @@ void Backlog::Dropped(uint32_t slot) {
 void Backlog::Take(uint32_t index, LogTime now) {
   const Class& taken = classes_[index];
   for (const uint32_t resource : kinds_[taken.kind].resources) resources_.Take(resource, now);
-  if (taken.key != kNone && ++keys_[taken.key].holders == 1) UpdateKey(taken.key);
+  if (taken.key != kNone) keys_[taken.key].holders++;
+  UpdateKey(index);
 }
 
 void Backlog::GiveBack(uint32_t index) {
-  const Class& taken = classes_[index];
-  for (const uint32_t resource : kinds_[taken.kind].resources) resources_.GiveBack(resource);
-  if (taken.key != kNone && --keys_[taken.key].holders == 0) UpdateKey(taken.key);
+  const Class& given = classes_[index];
+  for (const uint32_t resource : kinds_[given.kind].resources) resources_.GiveBack(resource);
+  if (given.key != kNone && --keys_[given.key].holders == 0) UpdateKey(index);
 }
 
-void Backlog::UpdateKey(uint32_t key) {
-  for (uint32_t at = keys_[key].first_class; at != kNone; at = classes_[at].next_of_key) UpdateClass(at);
+void Backlog::UpdateKey(uint32_t index) {
+  if (classes_[index].key == kNone) return UpdateClass(index);
+  for (uint32_t at = keys_[classes_[index].key].first_class; at != kNone; at = classes_[at].next_of_key)
+    UpdateClass(at);
 }
 
 void Backlog::UpdateClass(uint32_t index) {
   const Class& changed = classes_[index];
-  const auto position = [this](uint32_t item) -> uint32_t& { return classes_[item].position; };
+  const auto position = [this](uint32_t item) -> uint32_t& { return class_positions_[item]; };
   const bool in = !changed.queue.empty() && (changed.key == kNone || keys_[changed.key].holders == 0);
   if (in) {
     kinds_[changed.kind].heap.Set(index, changed.queue.Head().key, position);
@@ -247,17 +251,13 @@ void Backlog::UpdateGroup(uint32_t index) {
 }
 
 void Backlog::Refresh() {
-  if (resources_.AnyChanged()) {
-    for (const uint32_t resource : resources_.TakeChanged()) {
-      if (resource >= gates_of_resource_.size()) continue;
-      for (const uint32_t gate : gates_of_resource_[resource]) UpdateGate(gate);
-    }
-  }
-  if (workers_.AnyViewChanged()) {
-    for (const uint32_t view : workers_.TakeChangedViews()) {
-      if (view < group_of_view_.size() && group_of_view_[view] != kNone) UpdateGroup(group_of_view_[view]);
-    }
-  }
+  resources_.ForChanged([this](uint32_t resource) {
+    if (resource >= gates_of_resource_.size()) return;
+    for (const uint32_t gate : gates_of_resource_[resource]) UpdateGate(gate);
+  });
+  workers_.ForChangedViews([this](uint32_t view) {
+    if (view < group_of_view_.size() && group_of_view_[view] != kNone) UpdateGroup(group_of_view_[view]);
+  });
 }
 
 uint32_t Backlog::ClosedGate(const Kind& kind) const {
@@ -276,7 +276,7 @@ void Backlog::MoveToGate(uint32_t index, uint32_t gate) {
   UpdateKind(index);
 }
 
-std::optional<Backlog::Next> Backlog::Pop() {
+std::optional<Backlog::Next> Backlog::Pop(LogTime now) {
   while (!groups_heap_.empty()) {
     const Group& group = groups_[groups_heap_.Top().item];
     const uint32_t kind = gates_[group.heap.Top().item].heap.Top().item;
@@ -289,7 +289,8 @@ std::optional<Backlog::Next> Backlog::Pop() {
     TaskQueue& queue = classes_[index].queue;
     const Next next{queue.Head().slot, group.view};
     queue.Pop(Alive());
-    UpdateClass(index);
+    if (!queue.empty()) __builtin_prefetch(&slots_[queue.Ahead().slot], 1);
+    Take(index, now);
     return next;
   }
   return std::nullopt;

@@ -51,19 +51,19 @@ class Backlog {
   // The slot's task, that stood here, does so no more (its state says so already).
   void Dropped(uint32_t slot);
 
-  // A task of this class has been given out, or has ended: its key and resources.
+  // A task of this class is with a worker, or no more: its key and resources.
   void Take(uint32_t class_index, LogTime now);
   void GiveBack(uint32_t class_index);
 
   // After workers or resources have changed.
   void Refresh();
-  // The first task that can be placed now, taken out. The caller then says Take and Refresh. Nothing: none
-  // can be.
+  // The first task that can be placed now, taken out; its key and resources are taken. The caller then says
+  // Refresh. Nothing: none can be.
   struct Next {
     uint32_t slot = 0;
     uint32_t view = 0;
   };
-  std::optional<Next> Pop();
+  std::optional<Next> Pop(LogTime now);
   bool MayPop() const { return !groups_heap_.empty(); }
 
   // Does a task wait for room in this resource, with a worker that would take it?
@@ -77,7 +77,6 @@ class Backlog {
     uint32_t key = kNone;
     uint32_t next_of_key = kNone;
     uint32_t users = 0;
-    uint32_t position = kNotInHeap;  // in its kind
     TaskQueue queue;
   };
   struct Key {
@@ -142,7 +141,7 @@ class Backlog {
   void UpdateKind(uint32_t kind);
   void UpdateGate(uint32_t gate);
   void UpdateGroup(uint32_t group);
-  void UpdateKey(uint32_t key);
+  void UpdateKey(uint32_t class_index);  // the class, and all with the same ordering key
   void MoveToGate(uint32_t kind, uint32_t gate);
   // The kind's gate whose resource has no room. kNone: it has room in all.
   uint32_t ClosedGate(const Kind& kind) const;
@@ -151,6 +150,7 @@ class Backlog {
   WorkerIndex& workers_;
   ResourceTable& resources_;
   std::vector<Class> classes_;
+  std::vector<uint32_t> class_positions_;  // in their kinds; apart, so that a sift stays in few cache lines
   std::vector<uint32_t> free_classes_;
   std::vector<Key> keys_;
   std::vector<uint32_t> free_keys_;

@@ -171,7 +171,7 @@ std::vector<Assignment> Placement::Place(LogTime now, size_t max) {
   s.WakeDue();
   std::vector<Assignment> out;
   while (out.size() < max) {
-    const auto next = s.backlog.Pop();
+    const auto next = s.backlog.Pop(s.now);
     if (!next) break;
     TaskSlot& task = s.slots[next->slot];
     task.state = SlotState::kOccupied;
@@ -179,7 +179,6 @@ std::vector<Assignment> Placement::Place(LogTime now, size_t max) {
     s.waiting--;
     out.push_back({task.id(), s.workers.Id(task.worker)});
     s.workers.Took(task.worker, true);
-    s.backlog.Take(task.class_index, s.now);
     s.backlog.Refresh();
   }
   return out;

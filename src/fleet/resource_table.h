@@ -38,8 +38,11 @@ class ResourceTable {
   // Time has passed. Later calls never name an earlier moment.
   void Advance(LogTime now);
   // Resources that were opened or closed since the last call; may name one twice.
-  std::vector<uint32_t> TakeChanged() { return std::exchange(changed_, {}); }
-  bool AnyChanged() const { return !changed_.empty(); }
+  template <class F>
+  void ForChanged(F f) {
+    for (const uint32_t resource : changed_) f(resource);
+    changed_.clear();
+  }
 
   // When rates open resources, ascending.
   const std::set<std::pair<LogTime, uint32_t>>& openings() const { return openings_; }

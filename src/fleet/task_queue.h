@@ -58,6 +58,13 @@ class TaskQueue {
     return row_[row_first_].key < heap_.front().key ? row_[row_first_] : heap_.front();
   }
 
+  // One that will be the head soon, most likely: its record may be fetched from memory meanwhile. Not empty.
+  const Entry& Ahead() const {
+    constexpr size_t kAhead = 4;
+    if (row_first_ == row_.size()) return heap_.front();
+    return row_[row_first_ + kAhead < row_.size() ? row_first_ + kAhead : row_.size() - 1];
+  }
+
   void Push(const TaskOrder& key, uint32_t slot) {
     if (row_first_ == row_.size()) {
       row_.clear();

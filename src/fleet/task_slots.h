@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -45,7 +44,11 @@ class TaskSlots {
     uint32_t slot = kNone;
   };
 
-  static uint32_t HashOf(const TaskId& task) { return static_cast<uint32_t>(std::hash<TaskId>()(task)); }
+  // Eight tasks of a job that follow each other share a cache line of cells.
+  static uint32_t HashOf(const TaskId& task) {
+    const uint64_t hash = Mix64(task.job.hi ^ Mix64(task.job.lo + task.n / 8));
+    return static_cast<uint32_t>((hash & ~uint64_t{7}) | (((hash >> 32) + task.n) & 7));
+  }
   void Rehash(size_t cells);
 
   std::vector<std::unique_ptr<TaskSlot[]>> blocks_;

@@ -55,6 +55,7 @@ uint32_t WorkerIndex::Intern(const WorkerId& id) {
   const auto [at, added] = by_name_.try_emplace(id, 0);
   if (added) {
     at->second = TakeFree(free_workers_, workers_);
+    positions_.resize(workers_.size(), kNotInHeap);
     workers_[at->second].id = id;
     Rank(at);
   }
@@ -94,7 +95,7 @@ void WorkerIndex::Rank(std::map<WorkerId, uint32_t>::iterator added) {
     view.pools = {};
     std::fill(view.positions.begin(), view.positions.end(), kNotInHeap);
   }
-  for (Worker& worker : workers_) worker.position = kNotInHeap;
+  std::fill(positions_.begin(), positions_.end(), kNotInHeap);
   for (const auto& [id, index] : by_name_) Update(index);
 }
 
@@ -162,7 +163,7 @@ void WorkerIndex::LeavePool(uint32_t index) {
   if (worker.pool == kNone) return;
   const uint32_t left = std::exchange(worker.pool, kNone);
   Pool& pool = pools_[left];
-  pool.workers.Erase(index, [this](uint32_t item) -> uint32_t& { return workers_[item].position; });
+  pool.workers.Erase(index, [this](uint32_t item) -> uint32_t& { return positions_[item]; });
   UpdatePool(left);
   if (--pool.members > 0) return;
   pool_by_kind_.erase({pool.browser, pool.labels});
@@ -198,7 +199,7 @@ void WorkerIndex::Update(uint32_t index) {
   const Worker& worker = workers_[index];
   if (worker.pool == kNone) return;
   Pool& pool = pools_[worker.pool];
-  const auto position = [this](uint32_t item) -> uint32_t& { return workers_[item].position; };
+  const auto position = [this](uint32_t item) -> uint32_t& { return positions_[item]; };
   if (Credit(index) == 0) {
     pool.workers.Erase(index, position);
   } else {
@@ -226,8 +227,6 @@ void WorkerIndex::UpdateInView(uint32_t pool, uint32_t index) {
   }
   if (had == view.pools.empty()) changed_views_.push_back(index);
 }
-
-std::vector<uint32_t> WorkerIndex::TakeChangedViews() { return std::exchange(changed_views_, {}); }
 
 std::string WorkerIndex::WhyNobody(uint32_t index) const {
   const View& view = views_[index];

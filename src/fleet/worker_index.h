@@ -54,9 +54,12 @@ class WorkerIndex {
   void CloseView(uint32_t view);
   bool HasWorker(uint32_t view) const { return !views_[view].pools.empty(); }
   uint32_t Best(uint32_t view) const { return pools_[views_[view].pools.Top().item].workers.Top().item; }
-  // Views for which HasWorker has changed, since the last call. May name one twice, or one that changed back.
-  std::vector<uint32_t> TakeChangedViews();
-  bool AnyViewChanged() const { return !changed_views_.empty(); }
+  // Views for which HasWorker has changed since the last call. May name one twice, or one that changed back.
+  template <class F>
+  void ForChangedViews(F f) {
+    for (const uint32_t view : changed_views_) f(view);
+    changed_views_.clear();
+  }
 
   // Why nobody of this view takes a task, for people.
   std::string WhyNobody(uint32_t view) const;
@@ -75,7 +78,6 @@ class WorkerIndex {
     uint32_t capacity = 0;
     uint32_t load = 0;
     uint32_t pool = kNone;
-    uint32_t position = kNotInHeap;
     uint64_t prefetch = 0;
     uint64_t mean_us = 0;  // how long its tasks take
     uint64_t turn = 0;
@@ -113,6 +115,7 @@ class WorkerIndex {
   uint64_t turn_ = 0;
   std::map<WorkerId, uint32_t> by_name_;
   std::vector<Worker> workers_;
+  std::vector<uint32_t> positions_;  // by worker, in its pool; apart, so that a sift stays in few cache lines
   std::vector<uint32_t> free_workers_;
   std::map<std::pair<bool, std::vector<std::string>>, uint32_t> pool_by_kind_;
   std::vector<Pool> pools_;
