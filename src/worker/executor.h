@@ -1,8 +1,11 @@
 // executor.h: runs attempts: a child process of the companion (exec), or a function of ours (builtin).
 //
-// Role:       interface to the outside: CompanionExecutor (real children), BuiltinExecutor (noop, sleep, fail, copy), SimExecutor (tests/sim).
-// Promises:   (1) every Start is answered by exactly one Ended, whatever happens; (2) no process of an attempt lives on once its Ended was told;
-//             (3) nothing a child does can block us or another child; (4) `on_event` runs on a thread of the executor's: it must be short.
+// Role:       interface to the outside: CompanionExecutor (real children), BuiltinExecutor (noop, sleep,
+//             fail, copy), SimExecutor (tests/sim).
+// Promises:   (1) every Start is answered by exactly one Ended, whatever happens; (2) no process of an
+//             attempt lives on once its Ended was told;
+//             (3) nothing a child does can block us or another child; (4) `on_event` runs on a thread of the
+//             executor's: it must be short.
 // Errors:     Start refuses nothing: what cannot be started ends with CANNOT_START and the reason.
 // Threads:    every function from any thread.
 #pragma once
@@ -39,7 +42,7 @@ struct RunSpec {
   std::string log_path;                    // of stdout and stderr; made when there is output
   std::chrono::milliseconds timeout{0};    // 0: none
   std::chrono::milliseconds kill_grace{10000};
-  uint64_t log_bytes_max = 0;
+  uint64_t log_bytes_max = 0;              // 0: 16 MiB
   uint32_t processes_max = 0;              // 0: no limit
 };
 
@@ -50,7 +53,8 @@ struct Started {
   uint64_t pid_start = 0;
 };
 
-// `::progress 40 text`, `::checkpoint VALUE`, `::output {json}`, `::records N`: what was given since the last such event.
+// `::progress 40 text`, `::checkpoint VALUE`, `::output {json}`, `::records N`: what was given since the last
+// such event.
 struct Reported {
   AttemptKey key;
   std::optional<uint32_t> percent;
@@ -66,7 +70,7 @@ struct Ended {
   v1::Ending ending = v1::ENDING_UNSPECIFIED;  // unless ok
   int32_t exit_code = 0;
   int32_t signal = 0;
-  std::string message;                     // unless ok: the reason and the last lines of output, at most 2 KiB
+  std::string message;  // unless ok: the reason and the last lines of output, at most 2 KiB
   std::chrono::milliseconds duration{0};
   uint64_t cpu_us = 0;
   uint64_t memory_peak_kib = 0;

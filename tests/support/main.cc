@@ -13,6 +13,10 @@
 #include <string>
 #include <vector>
 
+// A test program that also serves as something else, when it is started with certain arguments, defines this:
+// see companion_main.cc. Whether it was, and its exit code.
+extern "C" __attribute__((weak)) bool TestProgramServes(int argc, char** argv, int* exit_code);
+
 namespace {
 
 std::vector<std::string> ReadPatterns(const char* path) {
@@ -69,6 +73,8 @@ class House : public testing::EmptyTestEventListener {
 }  // namespace
 
 int main(int argc, char** argv) {
+  int exit_code = 0;
+  if (TestProgramServes != nullptr && TestProgramServes(argc, argv, &exit_code)) return exit_code;
   testing::InitGoogleMock(&argc, argv);
   const bool only_list = testing::GTEST_FLAG(list_tests);
   auto* house = new House(argv[0], ReadPatterns(LANEWAY_EXPECTED_SKIPS));  // GoogleTest owns it
