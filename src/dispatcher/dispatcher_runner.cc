@@ -1,0 +1,280 @@
+#include "dispatcher/dispatcher_runner.h"
+
+#include <algorithm>
+#include <future>
+
+#include "ops/check.h"
+
+namespace laneway::dispatcher {
+
+// What the zone found, in the order it was asked.
+struct DispatcherRunner::Answers {
+  std::optional<absl::Status> staging;
+  std::optional<absl::Status> fenced;
+  std::vector<std::pair<zone::PlaceRequest, zone::PlaceResult>> placed;
+  std::vector<std::pair<zone::FinishRequest, zone::FinishResult>> finished;
+  std::optional<std::vector<zone::Leftover>> leftovers;
+  uint64_t refused = 0;
+};
+
+namespace {
+
+template <class Message>
+log::NewRecord Record(log::Topic topic, uint32_t partition, log::RecordType type, std::string key, const Message& message) {
+  log::NewRecord record;
+  record.to = {topic, partition};
+  record.type = type;
+  record.key = std::move(key);
+  message.SerializeToString(&record.value);
+  return record;
+}
+
+template <class T>
+void MoveAll(std::vector<T>& from, std::vector<T>& to) {
+  if (to.empty()) {
+    to = std::move(from);
+  } else {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  }
+  from.clear();
+}
+
+}  // namespace
+
+DispatcherRunner::DispatcherRunner(RunnerOptions options, ops::Loop* loop, fold::FleetFold* fold, log::Log* log, zone::Fs* fs,
+                                   const ops::Clock* clock)
+    : options_(std::move(options)), loop_(loop), fold_(fold), log_(log), fs_(fs), clock_(clock) {
+  MakeCore();
+}
+
+DispatcherRunner::~DispatcherRunner() = default;
+
+void DispatcherRunner::MakeCore() {
+  core_ = std::make_unique<Dispatcher>(options_.dispatcher, &fold_->ledger(), &fold_->members());
+  zone_ = std::make_unique<zone::Zone>(fs_, options_.dispatcher.incarnation);
+}
+
+absl::Status DispatcherRunner::Start() {
+  scanner_ = std::make_unique<zone::Scanner>(fs_, options_.settle);
+  zone_loop_.Start();
+  started_ = true;
+  core_->SetOwner(true, Now(), &commands_);
+  Flush();
+  Tick();
+  return absl::OkStatus();
+}
+
+void DispatcherRunner::Stop() {
+  if (!started_ || stopped_) return;
+  stopped_ = true;
+  loop_->Cancel(tick_);
+  loop_->Cancel(rescan_);
+  zone_loop_.Stop();
+  zone_loop_.Join();
+}
+
+// ---- what the fold has read
+
+void DispatcherRunner::OnEvent(uint32_t partition, Offset, LogTime, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) {
+  core_->OnEvent(partition, event, verdict, changes, Now(), &commands_);
+}
+
+void DispatcherRunner::OnHeartbeat(const Member& member) { core_->OnHeartbeat(member, Now(), &commands_); }
+
+void DispatcherRunner::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member) {
+  core_->OnControl(record, offset, member, Now(), &commands_);
+}
+
+void DispatcherRunner::OnBatchEnd(bool) {
+  if (!started_ || stopped_) return;
+  core_->OnTick(Now(), &commands_);
+  Flush();
+}
+
+void DispatcherRunner::Tick() {
+  if (stopped_) return;
+  core_->OnTick(Now(), &commands_);
+  Flush();
+  const LogTime now = Now();
+  Millis wait{1000};
+  if (const auto deadline = core_->NextDeadline(now)) wait = std::clamp(*deadline - now, Millis(1), Millis(1000));
+  loop_->Cancel(tick_);
+  tick_ = loop_->RunAfter(wait, [this] { Tick(); });
+}
+
+// ---- carrying out
+
+void DispatcherRunner::Flush() {
+  if (commands_.stepped_down && !stopped_) {  // stands again, as a new one
+    commands_.clear();
+    pending_ = ZoneWork{};
+    // The election is by ownership of the control partition; on the embedded log this process keeps it.
+    return;
+  }
+  SendRecords();
+  CollectZoneWork();
+  MaybeWorkZone();
+  if (core_->active() && options_.watch_zone && look_wanted_) Look(true);
+}
+
+void DispatcherRunner::SendRecords() {
+  for (const v1::Alert& alert : commands_.alerts) {
+    if (options_.on_alert) options_.on_alert(alert);
+  }
+  auto sent = std::make_shared<Commands>();
+  sent->events.swap(commands_.events);
+  sent->lanes.swap(commands_.lanes);
+  sent->marks.swap(commands_.marks);
+  sent->control.swap(commands_.control);
+  sent->dead_letters.swap(commands_.dead_letters);
+  sent->alerts.swap(commands_.alerts);
+  sent->trims.swap(commands_.trims);
+  for (const Trim& trim : sent->trims) (void)log_->Trim({log::Topic::kLanes, trim.lane}, trim.below);  // tried again with the next heartbeat
+  std::vector<log::NewRecord> records;
+  records.reserve(sent->events.size() + sent->lanes.size() + sent->marks.size() + sent->control.size() + sent->dead_letters.size() + sent->alerts.size());
+  const uint32_t partitions = fold_->ledger().partitions();
+  for (const LaneAppend& lane : sent->lanes) {
+    records.push_back(Record(log::Topic::kLanes, lane.lane, log::RecordType::kLaneRecord, lane.record.worker(), lane.record));
+  }
+  for (const v1::Event& event : sent->events) records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
+  for (const auto& [partition, mark] : sent->marks) records.push_back(fold::RecordOf(mark, partition));
+  for (const v1::ControlRecord& control : sent->control) records.push_back(Record(log::Topic::kControl, 0, log::RecordType::kControlRecord, "dispatcher", control));
+  for (const v1::DeadLetter& letter : sent->dead_letters) {
+    records.push_back(Record(log::Topic::kDeadLetter, 0, log::RecordType::kDeadLetter, letter.job_id() + std::to_string(letter.task()), letter));
+  }
+  for (const v1::Alert& alert : sent->alerts) records.push_back(Record(log::Topic::kAlerts, 0, log::RecordType::kAlert, alert.subject(), alert));
+  if (records.empty()) return;
+  log_->Append(std::move(records), [this, sent, alive = std::weak_ptr<bool>(alive_)](const absl::Status& status, std::span<const Offset> offsets) {
+    if (status.ok() && sent->lanes.empty()) return;
+    std::vector<Offset> lanes(offsets.begin(), offsets.begin() + static_cast<std::ptrdiff_t>(std::min(offsets.size(), sent->lanes.size())));
+    loop_->Post([this, sent, status, lanes = std::move(lanes), alive] {
+      if (!alive.expired()) Appended(sent, status, lanes);
+    });
+  });
+}
+
+void DispatcherRunner::Appended(std::shared_ptr<Commands> sent, const absl::Status& status, std::span<const Offset> offsets) {
+  const LogTime now = Now();
+  for (size_t i = 0; i < sent->lanes.size(); i++) core_->OnLaneAppended(sent->lanes[i], status.ok(), status.ok() ? offsets[i] : 0, now);
+  if (status.ok()) return;
+  for (const v1::Event& event : sent->events) core_->OnEventFailed(event, now);
+  if (!sent->marks.empty()) core_->OnMarkFailed(now, &commands_);
+  for (const v1::ControlRecord& control : sent->control) core_->OnControlFailed(control, now, &commands_);
+}
+
+// ---- the zone
+
+void DispatcherRunner::CollectZoneWork() {
+  ZoneWork& work = commands_.zone;
+  if (work.empty()) return;
+  pending_.make_staging |= work.make_staging;
+  pending_.fence_others |= work.fence_others;
+  pending_.look_for_leftovers |= work.look_for_leftovers;
+  MoveAll(work.place, pending_.place);
+  MoveAll(work.finish, pending_.finish);
+  MoveAll(work.refuse, pending_.refuse);
+  MoveAll(work.forget, pending_.forget);
+  MoveAll(work.put_back, pending_.put_back);
+  MoveAll(work.remove_if_empty, pending_.remove_if_empty);
+  work = ZoneWork{};
+}
+
+void DispatcherRunner::MaybeWorkZone() {
+  if (zone_busy_ || stopped_ || pending_.empty()) return;
+  constexpr size_t kBatchMax = 1024;  // so that one batch does not keep the others waiting
+  auto work = std::make_shared<ZoneWork>(std::move(pending_));
+  pending_ = ZoneWork{};
+  if (work->place.size() > kBatchMax) {
+    pending_.place.assign(std::make_move_iterator(work->place.begin() + kBatchMax), std::make_move_iterator(work->place.end()));
+    work->place.resize(kBatchMax);
+  }
+  if (work->finish.size() > kBatchMax) {
+    pending_.finish.assign(std::make_move_iterator(work->finish.begin() + kBatchMax), std::make_move_iterator(work->finish.end()));
+    work->finish.resize(kBatchMax);
+  }
+  zone_busy_ = zone_loop_.Post([this, work, alive = std::weak_ptr<bool>(alive_)] {
+    auto answers = DoZoneWork(*work);
+    loop_->Post([this, answers, alive] {
+      if (alive.expired() || stopped_) return;
+      zone_busy_ = false;
+      TakeAnswers(*answers);
+      Flush();
+    });
+  });
+}
+
+std::shared_ptr<DispatcherRunner::Answers> DispatcherRunner::DoZoneWork(const ZoneWork& work) {
+  auto answers = std::make_shared<Answers>();
+  if (work.make_staging) answers->staging = zone_->MakeStaging();
+  if (work.fence_others) answers->fenced = zone_->FenceOthers();
+  if (!work.place.empty()) {
+    auto results = zone_->PlaceFiles(work.place);
+    for (size_t i = 0; i < results.size(); i++) {
+      if (results[i].outcome == zone::PlaceOutcome::kPlaced) scanner_->Taken(work.place[i].file.path);
+      answers->placed.emplace_back(work.place[i], std::move(results[i]));
+    }
+  }
+  if (!work.finish.empty()) {
+    auto results = zone_->FinishFiles(work.finish);
+    for (size_t i = 0; i < results.size(); i++) {
+      const bool taken = results[i].outcome == zone::FinishOutcome::kMoved || results[i].outcome == zone::FinishOutcome::kClaimed;
+      if (taken && work.finish[i].file) scanner_->Taken(work.finish[i].file->path);
+      answers->finished.emplace_back(work.finish[i], std::move(results[i]));
+    }
+  }
+  for (const std::string& path : work.refuse) {
+    if (zone_->Refuse(path).ok()) {
+      scanner_->Taken(path);
+      answers->refused++;
+    } else {
+      scanner_->Forget(path);
+    }
+  }
+  for (const std::string& path : work.forget) scanner_->Forget(path);
+  for (const auto& [leftover, path] : work.put_back) (void)zone_->PutBack(leftover, path);             // found again at the next reconciliation
+  for (const zone::Leftover& leftover : work.remove_if_empty) (void)zone_->RemoveIfEmpty(leftover);  // likewise
+  if (work.look_for_leftovers) {
+    auto leftovers = zone_->LookForLeftovers();
+    if (leftovers.ok()) answers->leftovers = std::move(*leftovers);
+  }
+  return answers;
+}
+
+void DispatcherRunner::TakeAnswers(const Answers& answers) {
+  const LogTime now = Now();
+  view_.refused += answers.refused;
+  if (answers.staging) core_->OnStagingMade(*answers.staging, now, &commands_);
+  if (answers.fenced) core_->OnFenced(*answers.fenced, now, &commands_);
+  for (const auto& [request, result] : answers.placed) core_->OnPlaced(request, result, now, &commands_);
+  for (const auto& [request, result] : answers.finished) core_->OnFinished(request, result, now, &commands_);
+  if (answers.leftovers) core_->OnLeftovers(*answers.leftovers, now, &commands_);
+}
+
+// One look at a time. The dispatcher is told before it begins (rule I1).
+void DispatcherRunner::Look(bool full) {
+  if (looking_ || stopped_) return;
+  looking_ = true;
+  look_wanted_ = look_wanted_ && !full;
+  core_->OnLookBegins();
+  zone_loop_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    const auto begun = clock_->Steady();
+    auto findings = std::make_shared<zone::Findings>(scanner_->Scan(std::chrono::duration_cast<Millis>(begun.time_since_epoch())));
+    const auto took = std::chrono::duration_cast<Millis>(clock_->Steady() - begun);
+    loop_->Post([this, findings, took, alive] {
+      if (alive.expired() || stopped_) return;
+      looking_ = false;
+      view_.present = findings->present;
+      view_.waiting = findings->waiting;
+      view_.oldest_mtime_ns = findings->oldest_mtime_ns;
+      view_.looks++;
+      core_->OnFindings(*findings, Now(), &commands_);
+      Flush();
+      rescan_ = loop_->RunAfter(std::max(options_.rescan, took * 10), [this] {
+        look_wanted_ = true;
+        Flush();
+      });
+    });
+  });
+}
+
+}  // namespace laneway::dispatcher
