@@ -113,6 +113,7 @@ class Dispatcher {
     Lane lane = 0;
     Offset offset = 0;         // kSent: of the packet
     LogTime since;
+    std::unique_ptr<v1::FileIdentity> changed;  // its file as it lies there, when the script of an earlier attempt wrote into it
   };
   // A finished job's file on its way out.
   struct Departure {

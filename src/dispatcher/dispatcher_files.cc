@@ -131,6 +131,7 @@ void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceRe
   switch (result.outcome) {
     case zone::PlaceOutcome::kPlaced:
       in_processing_.erase(job->id);
+      if (result.found != request.file) journey.changed = std::make_unique<v1::FileIdentity>(zone::ToProto(result.found));
       return SendPacket(*job, 1, journey, now, out);
     case zone::PlaceOutcome::kRetry:
       journey.since = now;

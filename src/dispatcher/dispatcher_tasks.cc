@@ -193,6 +193,7 @@ void Dispatcher::SendPacket(const Job& job, uint32_t n, Journey& journey, LogTim
   journey.lane = *lane;
   v1::LaneRecord record;
   *record.mutable_packet() = PacketOf(job, n, task.store);
+  if (journey.changed) *record.mutable_packet()->mutable_file() = *journey.changed;
   SendToLane(*lane, worker, std::move(record), {job.id, n}, task.attempt, out);
 }
 

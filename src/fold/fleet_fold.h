@@ -77,6 +77,8 @@ class FleetFold {
   uint64_t records_folded() const { return folded_.load(std::memory_order_relaxed); }
   uint64_t bad_records() const { return bad_records_; }
   const std::array<uint64_t, kVerdicts>& verdicts() const { return verdicts_; }
+  // The newest snapshot covers the partition below this offset.
+  Offset SnapshotCovers(uint32_t partition) const { return snapshot_at_[partition]; }
   uint64_t Lag() const;  // records of `events` that are in the log and not folded
 
  private:
