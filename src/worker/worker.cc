@@ -67,6 +67,7 @@ void Worker::Restore(Restored restored) {
     state.next = state.sent = state.durable = noted.next_offset;
     state.epoch = noted.epoch;
     state.released = noted.released;
+    state.drain_marked = drain_;
     UpdateReading(state);
   }
   for (const AttemptKey& key : restored.tombstones) {
@@ -247,6 +248,8 @@ void Worker::OnLaneRecord(Lane lane, Offset offset, v1::LaneRecord&& record) {
   switch (record.what_case()) {
     case v1::LaneRecord::kPacket:
       state.released = false;
+      if (drain_ && state.drain_marked)
+        EndDrain();  // rule P2: behind the mark only who is no more drained is given work
       return TakePacket(lane, offset, std::move(*record.mutable_packet()));
     case v1::LaneRecord::kCancel:
       return TakeCancel(record.cancel());
@@ -256,8 +259,13 @@ void Worker::OnLaneRecord(Lane lane, Offset offset, v1::LaneRecord&& record) {
       state.dirty = true;
       return;
     case v1::LaneRecord::kDrain:
-      if (record.drain().epoch() < state.epoch || drain_) return;
+      if (record.drain().epoch() < state.epoch) return;
+      state.drain_marked = true;
+      if (drain_) return;
       drain_ = drain_dirty_ = true;
+      // Packets that stand before the marks of other lanes are read, and released, before the drain is done
+      // (rule P2).
+      for (auto& [other, its] : lanes_) its.at_end = false;
       return ReleaseQueue("draining");
     case v1::LaneRecord::kEpochOpened:
     case v1::LaneRecord::WHAT_NOT_SET:

@@ -244,6 +244,7 @@ class Worker {
     bool owned = false;
     bool reading = false;
     bool released = false;  // the last record for us was a handover mark
+    bool drain_marked = false;
     bool dirty = false;     // epoch or released changed
     bool at_end = false;    // seen since the lane was taken away
     Millis moved_at{-1};    // first unnoted move; -1: none
@@ -271,6 +272,8 @@ class Worker {
   void Touch(Now now);
   void Accuse(const Attempt& attempt, bool ok, v1::Ending ending, const std::string& message);
   static void UpdateReading(LaneState& lane);
+  bool DrainIsDone() const;
+  void EndDrain();
   std::string EndLine(const Attempt& attempt, const v1::Event& result) const;
 
   // worker_step.cc: decisions.

@@ -180,10 +180,20 @@ void Worker::OnResume() {
   paused_ = false;
   accusers_.clear();
   evidence_.clear();
-  if (drain_) {
-    drain_ = drain_durable_ = false;
-    drain_dirty_ = beat_now_ = true;
-  }
+  EndDrain();
+}
+
+void Worker::EndDrain() {
+  if (!drain_) return;
+  drain_ = drain_durable_ = false;
+  drain_dirty_ = beat_now_ = true;
+  for (auto& [lane, state] : lanes_) state.drain_marked = false;
+}
+
+bool Worker::DrainIsDone() const {
+  return drain_durable_ && held_ == 0 && std::all_of(lanes_.begin(), lanes_.end(), [](const auto& entry) {
+           return !entry.second.reading || entry.second.at_end;
+         });
 }
 
 void Worker::BeginShutdown(Shutdown mode, Millis drain_timeout, Now now) {

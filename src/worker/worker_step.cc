@@ -309,7 +309,7 @@ bool Worker::EverythingReported() const {
 }
 
 void Worker::StepHeartbeat(Now now, Commands* out) {
-  const bool drained = drain_durable_ && held_ == 0;
+  const bool drained = DrainIsDone();
   if (drained != drain_told_) beat_now_ = true;
   const bool leave = shutdown_ && !leave_beat_sent_ && EverythingReported();
   if (leave) beat_now_ = true;
@@ -357,7 +357,7 @@ v1::Heartbeat Worker::MakeHeartbeat(Now now) const {
   beat.set_browser_connected(browser_.connected);
   beat.set_browser_port(browser_.port);
   beat.set_browser_generation(browser_.generation);
-  beat.set_draining_done(drain_durable_ && held_ == 0);
+  beat.set_draining_done(DrainIsDone());
   beat.set_paused_by_itself(paused_ || disk_full_);
   beat.set_note(disk_full_ ? "no space for notes and events" : evidence_);
   beat.set_leaving(leave_beat_sent_);

@@ -72,14 +72,14 @@ absl::Status FoldJournal(log::Store& store, const WorkerId& worker, Restored* re
   return absl::OkStatus();
 }
 
-absl::Status ReadChildren(log::Store& store, const WorkerId& worker, std::vector<Survivor>* survivors) {
+absl::Status ReadChildren(log::Store& store, const WorkerId& worker, std::vector<ChildNote>* children) {
   const std::string prefix = Key(worker, "c/");
   return store.Scan(prefix, After(prefix), false, [&](std::string_view, std::string_view value) {
     v1::AttemptNote note;
     if (!note.ParseFromArray(value.data(), static_cast<int>(value.size())) || note.pid() <= 0) return true;
     const auto job = JobId::FromBytes(note.job_id());
-    survivors->push_back(
-        {{TaskId{job.value_or(JobId{}), note.task()}, note.attempt()}, note.pid(), note.pid_start()});
+    children->push_back(
+        {0, {TaskId{job.value_or(JobId{}), note.task()}, note.attempt()}, note.pid(), note.pid_start()});
     return true;
   });
 }
@@ -93,7 +93,7 @@ absl::StatusOr<Opened> OpenWorkerStore(log::Store& store, const WorkerId& worker
   if (!id.ok()) return id.status();
   opened.store = *id;
   if (auto status = FoldJournal(store, worker, &opened.restored); !status.ok()) return status;
-  if (auto status = ReadChildren(store, worker, &opened.survivors); !status.ok()) return status;
+  if (auto status = ReadChildren(store, worker, &opened.children); !status.ok()) return status;
   const auto seen = store.Get(Key(worker, "seen"));
   if (!seen.ok()) return seen.status();
   int64_t ms = 0;

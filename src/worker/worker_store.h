@@ -23,18 +23,11 @@
 
 namespace laneway::worker {
 
-// A child that may have outlived its worker.
-struct Survivor {
-  AttemptKey key;
-  int32_t pid = 0;
-  uint64_t pid_start = 0;
-};
-
 struct Opened {
   StoreId store;
   bool made = false;  // just now
   Restored restored;
-  std::vector<Survivor> survivors;
+  std::vector<ChildNote> children;  // may have outlived the worker: to be stopped before it starts
 };
 
 // Reads everything. `fresh` is the id a new store gets; it is durable when this returns.

@@ -1,0 +1,469 @@
+#include "worker/worker_runner.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "zone/zone.h"
+
+namespace laneway::worker {
+namespace {
+
+constexpr size_t kLaneReadBytes = 256 << 10;
+constexpr Millis kReadAgain{100};  // after a failed read
+
+uint64_t ResidentKib() {
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  unsigned long long size = 0, resident = 0;
+  const int got = std::fscanf(file, "%llu %llu", &size, &resident);
+  std::fclose(file);
+  return got == 2 ? resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) / 1024 : 0;
+}
+
+uint64_t CpuMicros() {
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  const auto micros = [](const timeval& time) {
+    return static_cast<uint64_t>(time.tv_sec) * 1000000 + static_cast<uint64_t>(time.tv_usec);
+  };
+  return micros(usage.ru_utime) + micros(usage.ru_stime);
+}
+
+absl::Status MakeFolders(zone::Fs& fs, const std::string& path) {
+  for (size_t slash = path.find('/');; slash = path.find('/', slash + 1)) {
+    const absl::Status status = fs.MakeFolder(path.substr(0, slash));
+    if (!status.ok() && status.code() != absl::StatusCode::kAlreadyExists) return status;
+    if (slash == std::string::npos) return absl::OkStatus();
+  }
+}
+
+}  // namespace
+
+// What other threads have to say, until the next wake. Outlives the runner: an answer may come when it is
+// gone.
+struct WorkerRunner::Inbox {
+  struct Answer {
+    One* one = nullptr;
+    uint64_t token = 0;
+    bool heartbeat = false;
+    absl::Status status;
+  };
+  std::mutex mutex;
+  WorkerRunner* owner = nullptr;  // guarded by mutex; null when it is gone
+  ops::Loop* loop = nullptr;
+  bool woken = false;
+  bool control = false;
+  std::vector<Answer> answers;
+  std::vector<ExecutorEvent> events;
+  std::vector<std::pair<WorkerId, BrowserState>> browsers;
+  std::set<One*> lanes;  // workers whose lanes have something
+
+  template <class Put>
+  static void Tell(const std::shared_ptr<Inbox>& inbox, Put put) {
+    std::lock_guard lock(inbox->mutex);
+    if (inbox->owner == nullptr) return;
+    put(*inbox);
+    if (std::exchange(inbox->woken, true)) return;
+    inbox->loop->Post([inbox] {
+      WorkerRunner* runner = nullptr;
+      {
+        std::lock_guard again(inbox->mutex);
+        runner = inbox->owner;
+      }
+      if (runner != nullptr) runner->Pass();  // the runner lives and dies on the loop
+    });
+  }
+};
+
+struct WorkerRunner::One {
+  One(WorkerOptions options, Restored restored, RunContext run, std::string log_folder)
+      : core(std::move(options), std::move(restored)),
+        context(std::move(run)),
+        log(std::move(log_folder), core.options().id) {}
+
+  Worker core;
+  RunContext context;
+  WorkerLog log;
+  Commands out;
+  std::vector<Lane> owned;
+  std::vector<Lane> watched;
+  std::unique_ptr<log::Watch> watch;
+  bool read = true;  // its lanes are to be read
+  std::optional<Millis> read_again;
+  std::vector<AttemptKey> own_folders;  // of running tasks without a file
+  bool fatal_told = false;
+  uint64_t bad_records = 0;
+};
+
+WorkerRunner::WorkerRunner(RunnerPorts ports, RunnerOptions options)
+    : ports_(ports), options_(std::move(options)), inbox_(std::make_shared<Inbox>()) {
+  inbox_->owner = this;
+  inbox_->loop = ports_.loop;
+}
+
+WorkerRunner::~WorkerRunner() {
+  {
+    std::lock_guard lock(inbox_->mutex);
+    inbox_->owner = nullptr;
+  }
+  ports_.loop->Cancel(timer_);
+}
+
+Now WorkerRunner::Time() const {
+  return {ports_.clock->Wall(), std::chrono::duration_cast<Millis>(ports_.clock->Boot())};
+}
+
+absl::Status WorkerRunner::Add(RunnerWorker worker) {
+  const std::string& name = worker.options.id.name;
+  std::string log_folder;
+  if (ports_.fs != nullptr) {
+    for (const char* place : {"logs/", "processing/"}) {
+      const absl::Status status = MakeFolders(*ports_.fs, place + name);
+      if (!status.ok())
+        return absl::Status(status.code(), absl::StrCat(place, name, ": ", std::string(status.message())));
+    }
+    if (options_.worker_log) log_folder = absl::StrCat(worker.context.zone_root, "/logs/", name);
+  }
+  worker.options.store = worker.opened.store;
+  worker.context.worker = worker.options.id;
+  workers_.push_back(std::make_unique<One>(std::move(worker.options), std::move(worker.opened.restored),
+                                           std::move(worker.context), std::move(log_folder)));
+  return absl::OkStatus();
+}
+
+void WorkerRunner::Start() {
+  control_watch_ = ports_.log->WatchPartitions({{log::Topic::kControl, 0}}, [inbox = inbox_] {
+    Inbox::Tell(inbox, [](Inbox& box) { box.control = true; });
+  });
+  Inbox::Tell(inbox_, [](Inbox& box) { box.control = true; });
+}
+
+void WorkerRunner::OnExecutorEvent(const ExecutorEvent& event) {
+  Inbox::Tell(inbox_, [&event](Inbox& box) { box.events.push_back(event); });
+}
+
+void WorkerRunner::OnBrowser(const WorkerId& worker, const BrowserState& browser) {
+  Inbox::Tell(inbox_, [&](Inbox& box) { box.browsers.emplace_back(worker, browser); });
+}
+
+// One wake: everything that is there goes in, then every worker decides once.
+void WorkerRunner::Pass() {
+  TakeInbox();
+  const Now now = Time();
+  bool all_done = true;
+  for (const auto& one : workers_) {
+    if (one->read_again && now.boot >= *one->read_again) one->read = true;
+    const auto due = one->core.NextDeadline();
+    if (due && now.boot >= *due)
+      one->read = true;  // a heartbeat tells how long ago lanes were read: not long
+    if (one->read) ReadLanes(*one, now);
+    StepOne(*one, now);
+    one->log.Flush();
+    if (!one->core.fatal().ok() && !std::exchange(one->fatal_told, true) && on_fatal_) {
+      on_fatal_(one->core.options().id, one->core.fatal());
+    }
+    all_done = all_done && (one->core.finished() || one->fatal_told);
+  }
+  Arm();
+  if (all_done && shutdown_done_) std::exchange(shutdown_done_, nullptr)();  // may destroy us
+}
+
+void WorkerRunner::TakeInbox() {
+  std::vector<Inbox::Answer> answers;
+  std::vector<ExecutorEvent> events;
+  std::vector<std::pair<WorkerId, BrowserState>> browsers;
+  std::set<One*> lanes;
+  bool control = false;
+  {
+    std::lock_guard lock(inbox_->mutex);
+    inbox_->woken = false;
+    answers.swap(inbox_->answers);
+    events.swap(inbox_->events);
+    browsers.swap(inbox_->browsers);
+    lanes.swap(inbox_->lanes);
+    control = std::exchange(inbox_->control, false);
+  }
+  const Now now = Time();
+  if (control || !control_read_) ReadControl();
+  for (One* one : lanes) one->read = true;
+  for (const Inbox::Answer& answer : answers) {
+    if (!answer.heartbeat) {
+      answer.one->core.OnCommitted(answer.token, answer.status, now);
+      continue;
+    }
+    answer.one->core.OnHeartbeatAnswered(answer.status, now);
+    if (answer.status.ok()) {
+      ports_.store->Commit({SeenOp(answer.one->core.options().id, now.wall)}, log::Durability::kBuffered,
+                           [](const absl::Status&) {});
+    }
+  }
+  for (const auto& [id, state] : browsers) {
+    if (One* one = FindWorker(id.name); one != nullptr) {
+      one->context.browser_port = state.connected ? state.port : 0;
+      one->core.OnBrowser(state);
+    }
+  }
+  for (const ExecutorEvent& event : events) {
+    const AttemptKey key = std::visit([](const auto& what) { return what.key; }, event);
+    const auto it = running_.find(key.task);
+    if (it == running_.end()) continue;
+    const auto at = std::find_if(it->second.begin(), it->second.end(),
+                                 [&](const auto& entry) { return entry.first == key.attempt; });
+    if (at == it->second.end()) continue;
+    One* one = at->second;
+    if (std::holds_alternative<Ended>(event)) {
+      it->second.erase(at);
+      if (it->second.empty()) running_.erase(it);
+      CleanUp(*one, key);
+    }
+    one->core.OnExecutor(event, now);
+  }
+}
+
+WorkerRunner::One* WorkerRunner::FindWorker(const std::string& name) {
+  for (const auto& one : workers_) {
+    if (one->core.options().id.name == name) return one.get();
+  }
+  return nullptr;
+}
+
+// The lane table as the active dispatcher last told it, and operators' words.
+void WorkerRunner::ReadControl() {
+  std::optional<v1::LaneTableSnapshot> table;
+  std::map<std::string, v1::Intent> intents;
+  for (;;) {
+    auto batch = ports_.log->Read({log::Topic::kControl, 0}, control_next_, kLaneReadBytes);
+    if (!batch.ok() && batch.status().code() == absl::StatusCode::kOutOfRange) {
+      const auto range = ports_.log->Range({log::Topic::kControl, 0});
+      if (!range.ok() || range->first == control_next_) return;
+      control_next_ = range->first;
+      continue;
+    }
+    if (!batch.ok()) return;  // the timer of a heartbeat tries again
+    control_read_ = true;
+    if (batch->records.empty()) break;
+    control_next_ = batch->next_offset;
+    for (const log::RecordView& record : batch->records) {
+      v1::ControlRecord control;
+      if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
+      if (control.has_lane_table() && (!table || control.lane_table().epoch() >= table->epoch())) {
+        table = std::move(*control.mutable_lane_table());
+      } else if (control.has_operator_intent()) {
+        // Of a history read at start only the last word counts.
+        intents[control.operator_intent().worker()] = control.operator_intent().intent();
+      }
+    }
+  }
+  for (const auto& [name, intent] : intents) {
+    One* one = intent == v1::RESUME ? FindWorker(name) : nullptr;
+    if (one != nullptr) one->core.OnResume();
+  }
+  if (!table) return;
+  for (const auto& one : workers_) {
+    one->owned.clear();
+    for (const v1::LaneOwner& owner : table->lanes()) {
+      if (owner.worker() == one->core.options().id.name) one->owned.push_back(owner.lane());
+    }
+    one->core.SetLanes(one->owned);
+    one->read = true;
+  }
+}
+
+void WorkerRunner::WatchLanes(One& one) {
+  std::vector<Lane> wanted;
+  one.core.ForEachLane([&](Lane lane, Offset) { wanted.push_back(lane); });
+  if (wanted == one.watched) return;
+  one.watched = wanted;
+  std::vector<log::TopicPartition> partitions;
+  for (const Lane lane : wanted) partitions.push_back({log::Topic::kLanes, lane});
+  one.watch.reset();
+  if (partitions.empty()) return;
+  one.watch = ports_.log->WatchPartitions(std::move(partitions), [inbox = inbox_, which = &one] {
+    Inbox::Tell(inbox, [which](Inbox& box) { box.lanes.insert(which); });
+  });
+  // What was appended between the last read and the watch wakes nobody.
+  Inbox::Tell(inbox_, [which = &one](Inbox& box) { box.lanes.insert(which); });
+}
+
+void WorkerRunner::ReadLanes(One& one, Now now) {
+  one.read = false;
+  one.read_again.reset();
+  WatchLanes(one);
+  std::vector<std::pair<Lane, Offset>> wanted;
+  one.core.ForEachLane([&](Lane lane, Offset from) { wanted.emplace_back(lane, from); });
+  size_t room = options_.lane_bytes_per_wake;
+  for (const auto& [lane, from] : wanted) ReadLane(one, lane, from, &room, now);
+  if (room == 0)
+    Inbox::Tell(inbox_, [which = &one](Inbox& box) { box.lanes.insert(which); });  // others first
+}
+
+void WorkerRunner::ReadLane(One& one, Lane lane, Offset from, size_t* room, Now now) {
+  while (*room > 0) {
+    auto batch = ports_.log->Read({log::Topic::kLanes, lane}, from, kLaneReadBytes);
+    if (!batch.ok()) {
+      const auto range = ports_.log->Range({log::Topic::kLanes, lane});
+      if (batch.status().code() == absl::StatusCode::kOutOfRange && range.ok() && range->first > from) {
+        from = range->first;  // trimmed: all of it was read or is not ours (rule P2)
+        one.core.OnLaneRead(lane, from, false, now);
+        continue;
+      }
+      one.read_again = now.boot + kReadAgain;
+      return;
+    }
+    if (batch->records.empty()) return one.core.OnLaneRead(lane, from, true, now);
+    size_t bytes = 0;
+    for (const log::RecordView& record : batch->records) {
+      bytes += record.value.size() + 64;
+      v1::LaneRecord parsed;
+      if (record.type == log::RecordType::kLaneRecord &&
+          parsed.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+        one.core.OnLaneRecord(lane, record.offset, std::move(parsed));
+      } else {
+        one.core.OnBadRecord(lane, record.offset);
+        one.bad_records++;
+      }
+    }
+    from = batch->next_offset;
+    one.core.OnLaneRead(lane, from, false, now);
+    *room -= std::min(*room, bytes);
+  }
+}
+
+void WorkerRunner::StepOne(One& one, Now now) {
+  // What cannot be started is told to the core at once; it may then start another. Each attempt is tried
+  // once, so this ends.
+  do {
+    one.out.Clear();
+    one.core.Step(now, &one.out);
+  } while (CarryOut(one, now));
+}
+
+// True when an attempt could not be started and the core was told.
+bool WorkerRunner::CarryOut(One& one, Now now) {
+  for (const Commit& commit : one.out.commits) SendCommit(one, commit);
+  for (const ChildNote& child : one.out.children) {
+    ports_.store->Commit({ChildOp(one.core.options().id, child)}, log::Durability::kBuffered,
+                         [](const absl::Status&) {});
+  }
+  for (const Stop& stop : one.out.stops) ports_.executor->Stop(stop.key, stop.reason);
+  const size_t before = one.out.runs.size();
+  for (const Run& run : one.out.runs) StartAttempt(one, run, now);
+  for (v1::Heartbeat& beat : one.out.heartbeats) SendHeartbeat(one, std::move(beat));
+  for (const Line& line : one.out.lines) one.log.Add(now.wall, line);
+  if (!one.out.alerts.empty()) {
+    std::vector<log::NewRecord> records;
+    for (const v1::Alert& alert : one.out.alerts)
+      records.push_back(AlertRecord(alert, options_.alert_partitions));
+    ports_.log->Append(std::move(records), [](const absl::Status&, std::span<const Offset>) {});
+  }
+  return before > 0 && std::exchange(start_failed_, false);
+}
+
+void WorkerRunner::SendCommit(One& one, const Commit& commit) {
+  ports_.journal->Commit(
+      NoteOps(one.core.options().id, *commit.batch), EventRecords(*commit.batch, options_.event_partitions),
+      [inbox = inbox_, which = &one, token = commit.token](const absl::Status& status,
+                                                           std::span<const Offset>) {
+        Inbox::Tell(inbox, [&](Inbox& box) { box.answers.push_back({which, token, false, status}); });
+      });
+}
+
+void WorkerRunner::SendHeartbeat(One& one, v1::Heartbeat beat) {
+  beat.set_host(options_.host);
+  beat.set_version(options_.version);
+  beat.set_memory_kib(ResidentKib());
+  beat.set_cpu_us(CpuMicros());
+  std::vector<log::NewRecord> records;
+  records.push_back(HeartbeatRecord(beat, options_.heartbeat_partitions));
+  ports_.log->Append(std::move(records), [inbox = inbox_, which = &one](const absl::Status& status,
+                                                                        std::span<const Offset>) {
+    Inbox::Tell(inbox, [&](Inbox& box) { box.answers.push_back({which, 0, true, status}); });
+  });
+}
+
+// Makes the attempt's folder and verifies its file (rule Z5, "checked as well").
+absl::Status WorkerRunner::Prepare(One& one, const Run& run, v1::Ending* ending) {
+  *ending = v1::CANNOT_START;
+  if (!NeedsFolder(*run.packet)) return absl::OkStatus();
+  if (ports_.fs == nullptr) return absl::FailedPreconditionError("this worker has no dispatch zone");
+  const WorkerId& id = one.core.options().id;
+  if (run.packet->has_file()) {
+    const absl::Status status = zone::Zone::Verify(*ports_.fs, id, run.key.task, run.key.attempt,
+                                                   zone::IdentityOf(run.packet->file()));
+    if (status.code() == absl::StatusCode::kNotFound ||
+        status.code() == absl::StatusCode::kFailedPrecondition) {
+      *ending = v1::FILE_MISSING;
+    }
+    if (!status.ok()) return status;
+  } else {
+    one.own_folders.push_back(run.key);
+  }
+  return MakeFolders(*ports_.fs, zone::AttemptFolder(id, run.key.task, run.key.attempt) + "/output");
+}
+
+void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {
+  v1::Ending ending = v1::CANNOT_START;
+  const absl::Status status = Prepare(one, run, &ending);
+  if (!status.ok()) {
+    Ended ended;
+    ended.key = run.key;
+    ended.ending = ending;
+    ended.message = std::string(status.message());
+    one.core.OnExecutor(ended, now);
+    start_failed_ = true;
+    return;
+  }
+  running_[run.key.task].emplace_back(run.key.attempt, &one);
+  ports_.executor->Start(MakeRunSpec(one.context, run.key, *run.packet));
+}
+
+// A task without a file leaves no empty folders behind; what it wrote stays, and is published with its
+// outcome.
+void WorkerRunner::CleanUp(One& one, const AttemptKey& key) {
+  const auto it = std::find(one.own_folders.begin(), one.own_folders.end(), key);
+  if (it == one.own_folders.end()) return;
+  one.own_folders.erase(it);
+  const std::string folder = zone::AttemptFolder(one.core.options().id, key.task, key.attempt);
+  if (ports_.fs->RemoveFolder(folder + "/output").ok()) (void)ports_.fs->RemoveFolder(folder);
+}
+
+void WorkerRunner::Arm() {
+  std::optional<Millis> next;
+  for (const auto& one : workers_) {
+    for (const auto& at : {one->core.NextDeadline(), one->read_again}) {
+      if (at && (!next || *at < *next)) next = at;
+    }
+  }
+  ports_.loop->Cancel(timer_);
+  timer_ = {};
+  if (!next) return;
+  const Millis now = Time().boot;
+  timer_ = ports_.loop->RunAfter(std::max(*next - now, Millis(1)), [this] { Pass(); });
+}
+
+void WorkerRunner::BeginShutdown(Shutdown mode, Millis drain_timeout, std::function<void()> done) {
+  if (!shutdown_done_) shutdown_done_ = std::move(done);
+  const Now now = Time();
+  for (const auto& one : workers_) one->core.BeginShutdown(mode, drain_timeout, now);
+  Inbox::Tell(inbox_, [](Inbox&) {});
+}
+
+std::vector<WorkerRunner::View> WorkerRunner::Views() const {
+  std::vector<View> views;
+  for (const auto& one : workers_) {
+    const Worker& core = one->core;
+    views.push_back({core.options().id, core.options().capacity, core.running(), core.queued(), core.idle(),
+                     core.paused_by_itself(), one->log.lost(), one->bad_records, core.counters()});
+  }
+  return views;
+}
+
+}  // namespace laneway::worker
