@@ -317,6 +317,23 @@ def unfinished(house):
                 house.find("unfinished", source.path, number, f"'{found.group(0)}': finish it; a skip says why")
 
 
+@rule("documented")
+def documented(house):
+    def text(path):
+        return (house.root / path).read_text() if (house.root / path).exists() else ""
+    for source, pattern, page in (("src/ops/config_rules.cc", r'"([a-z]+\.[a-z_.*]+|deployment_model)"', "docs/configuration.md"),
+                                  ("src/ops/metrics.cc", r'"(laneway_[a-z_]+)"', "docs/http.md")):
+        for name in dict.fromkeys(re.findall(pattern, text(source))):
+            if "`" + name not in text(page):
+                house.find("documented", source, 1, f"{name} is not in {page}")
+    for path in tracked(house.root):
+        if not path.endswith(".md"):
+            continue
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text(path)):
+            if not (house.root / path).parent.joinpath(target).exists():
+                house.find("documented", path, 1, f"links to {target}, which does not exist")
+
+
 def read_allowed(path):
     allowed = []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):

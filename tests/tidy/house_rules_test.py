@@ -8,7 +8,7 @@ import house_rules
 
 GOOD = {
     "src/CMakeLists.txt": "laneway_module(fleet DEPENDS schemas)\nlaneway_module(log DEPENDS fleet schemas LIBRARIES x::y)\n"
-                          "laneway_module(worker DEPENDS log fleet schemas)\nlaneway_module(zone DEPENDS fleet)\nlaneway_module(api DEPENDS log fleet schemas)\n",
+                          "laneway_module(worker DEPENDS log fleet schemas)\nlaneway_module(zone DEPENDS fleet)\nlaneway_module(ops DEPENDS fleet)\nlaneway_module(api DEPENDS log fleet schemas)\n",
     "src/fleet/README.md": "# fleet\n",
     "src/log/README.md": "# log\n",
     "src/worker/README.md": "# worker\n",
@@ -62,6 +62,9 @@ BAD = [
     ("bounds", "src/log/a.cc", "int max_queue = 3;\n", "max_queue"),
     ("contracts", "src/log/clock.h", "// clock.h: time.\n//\n// Role:       interface to the outside: one.\n#pragma once\n", "interfaces.txt"),
     ("contracts", "tests/tidy/interfaces.txt", "src/log/log.h tests/contract/gone.cc\n", "does not exist"),
+    ("documented", "src/ops/config_rules.cc", "{\"job.timeout\", 3}\n", "job.timeout is not in docs/configuration.md"),
+    ("documented", "src/ops/metrics.cc", "{\"laneway_jobs_total\", 3}\n", "laneway_jobs_total is not in docs/http.md"),
+    ("documented", "README.md", "[more](docs/gone.md)\n", "links to docs/gone.md"),
     ("unfinished", "src/log/a.cc", "// TO" + "DO: all of it\n", "finish it"),
     ("unfinished", "tests/a_test.cc", "GTEST_SKIP();\n", "a skip says why"),
 ]
