@@ -10,7 +10,10 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
 TEST(WorkerTest, ATaskGoesFromItsPacketToItsSuccess) {
@@ -40,6 +43,524 @@ TEST(WorkerTest, RuleW1NothingRunsBeforeItsStartWasAnswered) {
   rig.AnswerCommit();
   EXPECT_THAT(rig.runs, ElementsAre(Key(1, 1)));
   EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Started 1.1")) << "the fold drops the double";
+}
+
+TEST(WorkerTest, PacketsThatAreNotForItAreIgnored) {
+  struct Row {
+    const char* why;
+    std::function<void(Rig&, v1::LaneRecord&)> change;
+  };
+  const Row rows[] = {
+      {"rule L3: another store",
+       [](Rig&, v1::LaneRecord& r) {
+         r.mutable_packet()->set_store(StoreId{1, 2}.ToBytes());
+       }},
+      {"addressed to somebody else", [](Rig&, v1::LaneRecord& r) { r.set_worker("DTF-02"); }},
+      {"an epoch older than the lane's mark", [](Rig& rig, v1::LaneRecord&) { rig.OpenEpoch(2); }},
+      {"no job id", [](Rig&, v1::LaneRecord& r) { r.mutable_packet()->set_job_id("short"); }},
+      {"no attempt", [](Rig&, v1::LaneRecord& r) { r.mutable_packet()->set_attempt(0); }},
+      {"cancelled before it came", [](Rig& rig, v1::LaneRecord&) { rig.Cancel(Key(1, 1)); }},
+  };
+  for (const Row& row : rows) {
+    Rig rig;
+    v1::LaneRecord record = rig.Packet(Key(1, 1));
+    row.change(rig, record);
+    rig.Put(record);
+    rig.Settle();
+    EXPECT_THAT(rig.runs, IsEmpty()) << row.why;
+    EXPECT_THAT(rig.Events(), IsEmpty()) << row.why;
+  }
+}
+
+TEST(WorkerTest, APacketOfTheLanesOwnEpochOrANewerOneIsTaken) {
+  Rig rig(2);
+  rig.OpenEpoch(5);
+  rig.OpenEpoch(3);  // late: marks only rise
+  rig.epoch = 5;
+  rig.Send(Key(1, 1));
+  rig.epoch = 6;
+  rig.Send(Key(2, 1));
+  rig.epoch = 4;
+  rig.Send(Key(3, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, ElementsAre(Key(1, 1), Key(2, 1)));
+}
+
+TEST(WorkerTest, AnAttemptItHasOrHadIsNotTakenAgain) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.End(Key(1, 1));
+  rig.Settle();
+  rig.Send(Key(1, 1));  // rule P1, by a dispatcher that lags
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(1));
+  rig.Crash(false);
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(1)) << "across a restart too";
+  rig.Send(Key(1, 2));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, ElementsAre(Key(1, 1), Key(1, 2)));
+}
+
+TEST(WorkerTest, WhatFindsNoSlotWaitsInOneCommitAndInOrder) {
+  Rig rig;
+  for (uint64_t job = 1; job <= 5; job++) rig.Send(Key(job, 1));
+  rig.Pump();
+  ASSERT_TRUE(rig.HasCommit());
+  EXPECT_EQ(rig.pending->batch->notes.attempts_size(), 5);
+  EXPECT_EQ(rig.pending->batch->events.size(), 1);
+  for (uint64_t job = 1; job <= 5; job++) {
+    rig.Settle();
+    ASSERT_THAT(rig.runs, SizeIs(job));
+    EXPECT_EQ(rig.runs.back(), Key(job, 1));
+    rig.End(Key(job, 1));
+  }
+  rig.Settle();
+  EXPECT_EQ(rig.worker->counters().succeeded, 5u);
+}
+
+TEST(WorkerTest, TheEndOfOneAndTheStartOfTheNextAreOneStep) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.End(Key(1, 1));
+  ASSERT_TRUE(rig.HasCommit());
+  EXPECT_EQ(rig.pending->batch->events.size(), 2);
+}
+
+TEST(WorkerTest, RuleW3AHigherAttemptWaitsUntilTheLowerOneWasReported) {
+  Rig rig(2);
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.Send(Key(1, 2));
+  rig.Settle();
+  ASSERT_THAT(rig.stops, SizeIs(1));
+  EXPECT_EQ(rig.stops[0].key, Key(1, 1));
+  EXPECT_EQ(rig.stops[0].reason, StopReason::kSuperseded);
+  EXPECT_THAT(rig.runs, ElementsAre(Key(1, 1)));
+  rig.End(Key(1, 1), false, v1::STOPPED);
+  ASSERT_TRUE(rig.HasCommit());
+  EXPECT_EQ(rig.pending->batch->events.size(), 1)
+      << "ended, but not reported yet: the higher one does not start";
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Failed(STOPPED) 1.1", "Started 1.2"));
+}
+
+TEST(WorkerTest, ACancelStopsWhatRunsAndDropsWhatWaits) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.Cancel(Key(2, 1));
+  rig.Cancel(Key(1, 1));
+  rig.Settle();
+  ASSERT_THAT(rig.stops, SizeIs(1));
+  EXPECT_EQ(rig.stops[0].key, Key(1, 1));
+  rig.End(Key(1, 1), false, v1::STOPPED);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Failed(STOPPED) 1.1"));
+  rig.Crash(false);
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(1)) << "the dropped one is forgotten for good";
+}
+
+TEST(WorkerTest, ACancelThatOvertakesTheAnswerOfAStartKeepsTheScriptFromRunning) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Pump();
+  rig.Cancel(Key(1, 1));
+  rig.Pump();
+  rig.Settle();
+  EXPECT_THAT(rig.runs, IsEmpty());
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Failed(STOPPED) 1.1"));
+}
+
+TEST(WorkerTest, AfterACrashWhatWasStartingIsReportedAsInterruptedAndNeverRunAgain) {
+  Rig rig(2);
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.Send(Key(2, 1));
+  rig.Pump();  // in flight
+  rig.Crash(true);
+  rig.Settle();
+  EXPECT_THAT(rig.runs, ElementsAre(Key(1, 1)));
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Started 2.1", "Failed(INTERRUPTED) 1.1",
+                                        "Failed(INTERRUPTED) 2.1"));
+}
+
+TEST(WorkerTest, AfterACrashWhatWaitedGoesOnWhenTheLeaseHoldsAndIsHandedBackOtherwise) {
+  for (const bool held : {true, false}) {
+    Rig rig;
+    rig.Send(Key(1, 1));
+    rig.Send(Key(2, 1));
+    rig.Settle();
+    rig.away = held ? Millis(2000) : Millis(31000);
+    rig.Crash(false);
+    rig.Settle();
+    if (held) {
+      EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Failed(INTERRUPTED) 1.1", "Started 2.1"));
+    } else {
+      EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Failed(INTERRUPTED) 1.1", "Released 2.1"));
+    }
+  }
+}
+
+TEST(WorkerTest, AfterACrashCancelsThatWaitInTheLaneAreReadBeforeAnythingStarts) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.Cancel(Key(2, 1));
+  rig.Crash(false);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Failed(INTERRUPTED) 1.1"));
+}
+
+TEST(WorkerTest, AResultIsKeptUntilItsAppendWasAnsweredOk) {
+  for (const Answer bad : {Answer::kLost, Answer::kUnknownKept}) {
+    Rig rig;
+    rig.Send(Key(1, 1));
+    rig.Settle();
+    rig.End(Key(1, 1));
+    for (int i = 0; i < 5; i++) {
+      ASSERT_TRUE(rig.HasCommit());
+      rig.AnswerCommit(bad);
+      EXPECT_FALSE(rig.HasCommit()) << "not before the back-off is over";
+      rig.Advance(Millis(1000));
+    }
+    rig.Settle();
+    EXPECT_THAT(rig.Events(), Contains("Succeeded 1.1"));
+    EXPECT_TRUE(rig.worker->idle());
+    EXPECT_EQ(rig.worker->counters().commit_retries, 5u);
+  }
+}
+
+TEST(WorkerTest, AResultInDoubtIsSentAgainAfterACrash) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.End(Key(1, 1));
+  rig.journal[rig.pending->batch->seq] =
+      rig.pending->batch->notes.SerializeAsString();  // as on two disks: notes only
+  rig.Crash(false);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Succeeded 1.1"));
+  rig.Crash(false);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), SizeIs(3)) << "the last step may be in doubt again: the fold drops the double";
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.Crash(false);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), SizeIs(5))
+      << "a later step proves the earlier one: only Started and Failed of the second were added";
+}
+
+TEST(WorkerTest, WithoutContactNothingNewStartsAndAfterAWholeTimeoutTheQueueIsHandedBack) {
+  Rig rig;
+  rig.auto_beat = false;
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.Advance(Millis(21000));
+  rig.End(Key(1, 1));
+  ASSERT_TRUE(rig.HasCommit());
+  EXPECT_EQ(rig.pending->batch->events.size(), 1)
+      << "the lease lapsed after 20 s: the result goes out, nothing starts";
+  rig.AnswerCommit();
+  EXPECT_THAT(rig.runs, SizeIs(1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(2)) << "contact is back within the timeout";
+  rig.Send(Key(3, 1));
+  rig.Settle();
+  rig.Advance(Millis(40000));
+  rig.worker->OnHeartbeatAnswered(absl::OkStatus(), rig.now);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), Contains("Released 3.1"));
+}
+
+TEST(WorkerTest, NoStartBeforeTheLogAnsweredOnce) {
+  Rig rig;
+  rig.auto_beat = false;
+  rig.options.incarnation = IncarnationId{9, 9};
+  rig.worker = std::make_unique<Worker>(rig.options, Restored{});
+  const Lane owned[] = {Rig::kLane};
+  rig.worker->SetLanes(owned);
+  rig.beats.clear();
+  rig.Send(Key(1, 1));
+  rig.Pump();
+  ASSERT_TRUE(rig.HasCommit());
+  EXPECT_EQ(rig.pending->batch->events.size(), 0) << "only QUEUED";
+  EXPECT_THAT(rig.beats, SizeIs(1)) << "the first heartbeat goes out at once";
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(1)) << "the commit's answer is contact too";
+}
+
+TEST(WorkerTest, RuleP2ADrainReleasesTheQueueFinishesWhatRunsAndSaysSo) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.Drain();
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Released 2.1"));
+  rig.Advance(Millis(200));
+  EXPECT_FALSE(rig.beats.back().draining_done());
+  rig.End(Key(1, 1));
+  rig.Settle();
+  rig.Advance(Millis(200));
+  EXPECT_TRUE(rig.beats.back().draining_done()) << "at once, not at the next regular beat";
+  rig.Crash(false);
+  rig.Settle();
+  rig.Advance(Millis(200));
+  EXPECT_TRUE(rig.beats.back().draining_done()) << "durable";
+  rig.worker->OnResume();
+  rig.Settle();
+  rig.Send(Key(3, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, Contains(Key(3, 1)));
+  rig.Advance(Millis(200));
+  EXPECT_FALSE(rig.beats.back().draining_done());
+}
+
+TEST(WorkerTest, RuleP2ALaneIsReadUpToItsHandoverMark) {
+  Rig rig(4);
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.worker->SetLanes({});  // the table was faster than the mark
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(2));
+  rig.Handover("DTF-02");
+  rig.Settle();
+  const size_t mark = rig.lanes[Rig::kLane].size();
+  rig.Send(Key(3, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(2)) << "behind the mark nothing is for us";
+  rig.Advance(Millis(200));
+  ASSERT_THAT(rig.beats.back().lanes(), SizeIs(1));
+  EXPECT_EQ(rig.beats.back().lanes(0).next_offset(), mark) << "the dispatcher sees that the mark was read";
+  const Lane back[] = {Rig::kLane};
+  rig.worker->SetLanes(back);
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(3));
+}
+
+TEST(WorkerTest, RuleW2HeartbeatsTellWhatIsHeldAndOnlyDurablePositions) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Send(Key(2, 1));
+  rig.Pump();
+  rig.Advance(Millis(15000));
+  EXPECT_EQ(rig.beats.back().lanes(0).next_offset(), 0u) << "read, but not in the store yet";
+  rig.Settle();
+  rig.Advance(Millis(15000));
+  const v1::Heartbeat& beat = rig.beats.back();
+  ASSERT_THAT(beat.held(), SizeIs(2));
+  EXPECT_TRUE(beat.held(0).started());
+  EXPECT_FALSE(beat.held(1).started());
+  EXPECT_EQ(beat.lanes(0).next_offset(), 2u);
+  EXPECT_EQ(beat.lanes(0).finished_below(), 0u);
+  rig.End(Key(1, 1));
+  rig.Settle();
+  EXPECT_EQ(rig.worker->FinishedBelow(Rig::kLane), 1u);
+}
+
+TEST(WorkerTest, ThreeDifferentTasksThatCannotRunHereAccuseTheWorker) {
+  Rig rig;
+  for (uint64_t job = 1; job <= 4; job++) rig.Send(Key(job, 1));
+  rig.Settle();
+  rig.End(Key(1, 1), false, v1::CANNOT_START);
+  rig.Settle();
+  rig.End(Key(2, 1), false, v1::EXIT_CODE);  // its script ran: that clears the worker
+  rig.Settle();
+  rig.End(Key(3, 1), false, v1::FILE_MISSING);
+  rig.Settle();
+  rig.End(Key(4, 1), false, v1::OUT_OF_MEMORY);
+  rig.Send(Key(5, 1));
+  rig.Send(Key(6, 1));
+  rig.Settle();
+  EXPECT_FALSE(rig.worker->paused_by_itself());
+  rig.End(Key(5, 1), false, v1::CANNOT_START);
+  rig.Settle();
+  EXPECT_TRUE(rig.worker->paused_by_itself());
+  EXPECT_THAT(rig.Events(), Contains("Released 6.1"));
+  rig.Advance(Millis(200));
+  EXPECT_TRUE(rig.beats.back().paused_by_itself());
+  EXPECT_THAT(rig.beats.back().note(), HasSubstr("3 different tasks"));
+  ASSERT_THAT(rig.alerts, SizeIs(1));
+  rig.worker->OnResume();
+  rig.Advance(Millis(200));
+  EXPECT_FALSE(rig.beats.back().paused_by_itself());
+}
+
+TEST(WorkerTest, LinesAreInTheWordsPeopleKnow) {
+  struct Row {
+    bool ok;
+    v1::Ending ending;
+    int exit_code;
+    bool browser;
+    const char* want;
+  };
+  const Row rows[] = {
+      {true, v1::ENDING_UNSPECIFIED, 0, false, "Task Success"},
+      {true, v1::ENDING_UNSPECIFIED, 0, true, "Upload Success (Browser 9224)"},
+      {false, v1::EXIT_CODE, 3, false, "Task Failed (exit 3, attempt 1 of 3)"},
+      {false, v1::TIMEOUT, 0, false, "Task Failed (timeout, attempt 1 of 3)"},
+  };
+  for (const Row& row : rows) {
+    Rig rig;
+    rig.worker->OnBrowser({true, 9224, 1});
+    v1::LaneRecord record = rig.Packet(Key(1, 1));
+    record.mutable_packet()->mutable_spec()->set_needs_browser(row.browser);
+    rig.Put(record);
+    rig.Settle();
+    rig.End(Key(1, 1), row.ok, row.ending, row.exit_code);
+    rig.Settle();
+    ASSERT_THAT(rig.lines, SizeIs(2)) << row.want;
+    EXPECT_EQ(rig.lines[1], row.want);
+  }
+}
+
+TEST(WorkerTest, TasksThatNeedTheBrowserWaitForItWhileOthersPass) {
+  Rig rig;
+  v1::LaneRecord record = rig.Packet(Key(1, 1));
+  record.mutable_packet()->mutable_spec()->set_needs_browser(true);
+  rig.Put(record);
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, ElementsAre(Key(2, 1)));
+  rig.End(Key(2, 1));
+  rig.worker->OnBrowser({true, 9222, 1});
+  rig.Settle();
+  EXPECT_THAT(rig.runs, ElementsAre(Key(2, 1), Key(1, 1)));
+}
+
+TEST(WorkerTest, ProgressIsThinnedOutAndACheckpointGoesAtOnce) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  const auto report = [&](uint32_t percent, std::optional<std::string> checkpoint) {
+    Reported reported;
+    reported.key = Key(1, 1);
+    reported.percent = percent;
+    reported.checkpoint = std::move(checkpoint);
+    rig.worker->OnExecutor(reported, rig.now);
+    rig.Settle();
+  };
+  for (uint32_t percent = 1; percent <= 50; percent++) {
+    report(percent, std::nullopt);
+    rig.Advance(Millis(10));
+  }
+  EXPECT_THAT(rig.Events(), SizeIs(2)) << "Started and one Progressed";
+  report(51, "page 7");
+  ASSERT_THAT(rig.Events(), SizeIs(3));
+  EXPECT_EQ(rig.events.back().task_progressed().checkpoint(), "page 7");
+  report(52, std::nullopt);
+  EXPECT_THAT(rig.Events(), SizeIs(3));
+  ASSERT_TRUE(rig.worker->NextDeadline());
+  rig.Advance(Millis(1000));
+  rig.Settle();
+  ASSERT_THAT(rig.Events(), SizeIs(4));
+  EXPECT_EQ(rig.events.back().task_progressed().percent(), 52u);
+}
+
+TEST(WorkerTest, ShutdownHandsBackTheQueueWaitsAndThenStops) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  rig.worker->BeginShutdown(Shutdown::kDrain, Millis(30000), rig.now);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Released 2.1"));
+  EXPECT_THAT(rig.stops, IsEmpty());
+  rig.Advance(Millis(30000));
+  ASSERT_THAT(rig.stops, SizeIs(1));
+  EXPECT_EQ(rig.stops[0].reason, StopReason::kShutdown);
+  rig.End(Key(1, 1), false, v1::STOPPED);
+  EXPECT_FALSE(rig.worker->finished());
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), Contains("Failed(INTERRUPTED) 1.1")) << "we stopped it: a loss, not its failure";
+  EXPECT_TRUE(rig.beats.back().leaving());
+  EXPECT_TRUE(rig.worker->finished());
+}
+
+TEST(WorkerTest, AnAnswerThatSaysNeverStopsTheWorker) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.Send(Key(2, 1));
+  rig.Pump();
+  rig.worker->OnCommitted(rig.pending->token, absl::DataLossError("gone"), rig.now);
+  rig.pending.reset();
+  rig.Settle();
+  EXPECT_FALSE(rig.worker->fatal().ok());
+  EXPECT_THAT(rig.stops, SizeIs(1));
+  EXPECT_THAT(rig.runs, SizeIs(1));
+  EXPECT_THAT(rig.alerts, SizeIs(1));
+}
+
+TEST(WorkerTest, AFullDiskIsToldAndHealsByItself) {
+  Rig rig;
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  rig.End(Key(1, 1));
+  rig.worker->OnCommitted(rig.pending->token, absl::ResourceExhaustedError("no space"), rig.now);
+  rig.pending.reset();
+  rig.Advance(Millis(15000));
+  EXPECT_TRUE(rig.beats.back().paused_by_itself());
+  rig.Settle();
+  rig.Advance(Millis(15000));
+  EXPECT_FALSE(rig.beats.back().paused_by_itself());
+  EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Succeeded 1.1"));
+}
+
+TEST(WorkerTest, CompactionKeepsWhatIsOpenAndDropsTheRest) {
+  Rig rig;
+  rig.options.compact_notes_max = 10;
+  rig.options.capacity = 2;
+  rig.Boot();
+  for (uint64_t job = 1; job <= 40; job++) {
+    rig.Send(Key(job, 1));
+    rig.Settle();
+    if (job != 7) rig.End(Key(job, 1));
+    rig.Settle();
+  }
+  rig.Send(Key(41, 1));
+  rig.Send(Key(42, 1));
+  rig.Settle();
+  EXPECT_LT(rig.journal.size(), 12u);
+  const size_t runs = rig.runs.size();
+  rig.Crash(false);
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), Contains("Failed(INTERRUPTED) 7.1"));
+  EXPECT_THAT(rig.Events(), Contains("Failed(INTERRUPTED) 41.1"));
+  EXPECT_THAT(rig.runs, Contains(Key(42, 1)));
+  for (uint64_t job = 1; job <= 42; job++) rig.Send(Key(job, 1));
+  rig.Settle();
+  EXPECT_EQ(rig.runs.size(), runs + 1) << "tombstones survive compaction and restart";
+}
+
+TEST(WorkerTest, TombstonesAreBounded) {
+  Rig rig;
+  rig.options.tombstones_max = 4;
+  rig.Boot();
+  for (uint64_t job = 1; job <= 10; job++) {
+    rig.Send(Key(job, 1));
+    rig.Settle();
+    rig.End(Key(job, 1));
+    rig.Settle();
+  }
+  rig.Send(Key(10, 1));
+  rig.Send(Key(7, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(10));
 }
 
 }  // namespace
