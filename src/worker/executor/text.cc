@@ -4,30 +4,12 @@
 
 #include <cstdint>
 
+#include "ops/text.h"
+
 namespace laneway::worker {
 namespace {
 
 bool IsContinuation(char c) { return (static_cast<uint8_t>(c) & 0xc0) == 0x80; }
-
-// The length of the valid UTF-8 character that `bytes` begins with; 0: there is none.
-size_t CharacterLength(std::string_view bytes) {
-  const auto lead = static_cast<uint8_t>(bytes[0]);
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
-                        : lead >= 0xe0 && lead < 0xf0 ? 3
-                        : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                      : 0;
-  if (length == 0 || bytes.size() < length) return 0;
-  for (size_t i = 1; i < length; i++) {
-    if (!IsContinuation(bytes[i])) return 0;
-  }
-  const auto second = static_cast<uint8_t>(bytes[1]);
-  if (lead == 0xe0 && second < 0xa0) return 0;   // too long a form
-  if (lead == 0xed && second >= 0xa0) return 0;  // surrogates
-  if (lead == 0xf0 && second < 0x90) return 0;
-  if (lead == 0xf4 && second >= 0x90) return 0;  // beyond U+10FFFF
-  return length;
-}
 
 // How long the terminal's escape sequence is that `bytes` begins with: CSI (ESC [ … letter), OSC (ESC ] …
 // BEL) or two characters.
@@ -60,7 +42,7 @@ std::string CleanText(std::string_view bytes) {
     } else if (c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f)) {
       out.push_back(bytes[0]);
     } else if (c >= 0x80) {
-      taken = CharacterLength(bytes);
+      taken = ops::Utf8Sequence(bytes);
       const bool control = taken == 2 && c == 0xc2 && static_cast<uint8_t>(bytes[1]) < 0xa0;  // C1
       if (taken == 0) {
         out.append("\xef\xbf\xbd");
