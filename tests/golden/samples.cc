@@ -46,7 +46,8 @@ std::vector<const Descriptor*> Roots() {
       v1::Event::descriptor(),         v1::LaneRecord::descriptor(),    v1::Heartbeat::descriptor(),
       v1::BrowserHealth::descriptor(), v1::ControlRecord::descriptor(), v1::DeadLetter::descriptor(),
       v1::Alert::descriptor(),         v1::JobState::descriptor(),      v1::PartitionSnapshot::descriptor(),
-      v1::WorkerNotes::descriptor(),   v1::StoreIdentity::descriptor(), v1::Config::descriptor()};
+      v1::FinishedEntry::descriptor(), v1::FinishedList::descriptor(),  v1::WorkerNotes::descriptor(),
+      v1::StoreIdentity::descriptor(), v1::LastWords::descriptor(),     v1::Config::descriptor()};
 }
 
 // Text as it occurs: ids have 16 bytes, paths are bytes and no text, names are names.
@@ -258,6 +259,28 @@ std::vector<std::string> SchemaLines() {
     for (int i = 0; i < file->enum_type_count(); ++i) EnumLines(*file->enum_type(i), &lines);
   }
   return lines;
+}
+
+std::vector<std::string> MessagesInNoKind() {
+  std::set<std::string> fields;
+  std::set<std::string> reached;
+  for (const Descriptor* root : Roots()) {
+    reached.insert(root->full_name());
+    CollectAll(*root, &fields);
+  }
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  for (const std::string& field : fields) {
+    const Descriptor* type = pool->FindFieldByName(field)->message_type();
+    if (type != nullptr) reached.insert(type->full_name());
+  }
+  std::vector<std::string> missing;
+  for (const Descriptor* root : Roots()) {
+    for (int i = 0; i < root->file()->message_type_count(); ++i) {
+      const std::string& name = root->file()->message_type(i)->full_name();
+      if (reached.insert(name).second) missing.push_back(name);
+    }
+  }
+  return missing;
 }
 
 std::vector<std::string> RecordedSamples(const std::string& folder, const Kind& kind) {

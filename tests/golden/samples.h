@@ -45,6 +45,9 @@ std::set<std::string> FieldsOf(const Kind& kind);
 // One line for each field and enum value of all schemas: what may never change.
 std::vector<std::string> SchemaLines();
 
+// Messages of the schemas that no sample can hold: a root is missing in samples.cc.
+std::vector<std::string> MessagesInNoKind();
+
 // Files of a kind that exist in `folder`, without their extension, by n.
 std::vector<std::string> RecordedSamples(const std::string& folder, const Kind& kind);
 
