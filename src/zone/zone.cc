@@ -90,6 +90,7 @@ absl::Status Zone::Prepare() {
       return absl::InvalidArgumentError(
           Concat({folder, " in the dispatch zone is not a folder: move it away"}));
     }
+    folders_.emplace(folder);
   }
   // st_dev does not tell everything (bind mounts, exports): only a rename does. A folder is sent round.
   const std::string probe_name = Concat({".probe-", own_.ToString()});
@@ -114,6 +115,7 @@ absl::Status Zone::Prepare() {
   const absl::Status removed = fs_->RemoveFolder(at);
   if (!result.ok()) return result;
   if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+  batch.Touch("");
   batch.Touch(kProcessing);
   return Sync(batch);
 }
