@@ -26,8 +26,9 @@ ReaperRunner::~ReaperRunner() {
 void ReaperRunner::Says(const std::string& worker) {
   const WorkerVerdicts* verdicts = ports_.fold->ledger().Verdicts(worker);
   if (verdicts == nullptr) return;
-  reaper_.OnFoldSays({WorkerId(worker), verdicts->lost, verdicts->browser_lost}, verdicts->reason,
-                     ports_.fold->Now());
+  FoldSays says{WorkerId(worker), verdicts->lost, verdicts->browser_lost, verdicts->judged, {}};
+  if (verdicts->lost && verdicts->reason == "process_died") says.died = verdicts->incarnation;
+  reaper_.OnFoldSays(says, verdicts->reason, ports_.fold->Now());
 }
 
 void ReaperRunner::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict,
