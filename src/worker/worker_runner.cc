@@ -353,7 +353,10 @@ bool WorkerRunner::CarryOut(One& one, Now now) {
     ports_.store->Commit({ChildOp(one.core.options().id, child)}, log::Durability::kBuffered,
                          [](const absl::Status&) {});
   }
-  for (const Stop& stop : one.out.stops) ports_.executor->Stop(stop.key, stop.reason);
+  for (const Stop& stop : one.out.stops) {
+    ports_.executor->Stop(stop.key, stop.reason);  // unknown keys are ignored
+    if (ports_.builtin != nullptr) ports_.builtin->Stop(stop.key, stop.reason);
+  }
   const size_t before = one.out.runs.size();
   for (const Run& run : one.out.runs) StartAttempt(one, run, now);
   for (v1::Heartbeat& beat : one.out.heartbeats) SendHeartbeat(one, std::move(beat));
@@ -422,7 +425,9 @@ void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {
     return;
   }
   running_[run.key.task].emplace_back(run.key.attempt, &one);
-  ports_.executor->Start(MakeRunSpec(one.context, run.key, *run.packet));
+  Executor* builtin = ports_.builtin != nullptr ? ports_.builtin : ports_.executor;
+  (run.packet->spec().handler().empty() ? ports_.executor : builtin)
+      ->Start(MakeRunSpec(one.context, run.key, *run.packet));
 }
 
 // A task without a file leaves no empty folders behind; what it wrote stays, and is published with its

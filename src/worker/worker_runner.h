@@ -36,7 +36,8 @@ struct RunnerPorts {
   log::Log* log = nullptr;
   log::Journal* journal = nullptr;
   log::Store* store = nullptr;
-  Executor* executor = nullptr;  // its events go to OnExecutorEvent
+  Executor* executor = nullptr;  // scripts; its events go to OnExecutorEvent
+  Executor* builtin = nullptr;   // handlers; null: `executor` runs them too
   zone::Fs* fs = nullptr;        // of the zone; may be null without one: then only builtin handlers without files can run
 };
 
