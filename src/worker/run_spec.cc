@@ -1,6 +1,7 @@
 #include "worker/run_spec.h"
 
 #include "absl/strings/str_cat.h"
+#include "worker/executor/placeholders.h"
 #include "zone/zone.h"
 
 namespace laneway::worker {
@@ -15,28 +16,6 @@ bool FitsVariable(const std::string& value) {
 
 }  // namespace
 
-std::string FillPlaceholders(std::string_view text,
-                             const std::map<std::string, std::string, std::less<>>& values) {
-  std::string out;
-  while (!text.empty()) {
-    const size_t open = text.find('{');
-    if (open == std::string_view::npos) break;
-    out.append(text.substr(0, open));
-    text.remove_prefix(open);
-    const size_t close = text.find('}');
-    const auto it = close == std::string_view::npos ? values.end() : values.find(text.substr(1, close - 1));
-    if (it == values.end()) {
-      out.push_back('{');
-      text.remove_prefix(1);
-    } else {
-      out.append(it->second);
-      text.remove_prefix(close + 1);
-    }
-  }
-  out.append(text);
-  return out;
-}
-
 bool NeedsFolder(const v1::WorkPacket& packet) {
   return packet.has_file() || packet.spec().handler().empty() || packet.spec().handler() == "copy";
 }
@@ -46,7 +25,8 @@ std::string AttemptLogPath(const WorkerId& worker, const AttemptKey& key) {
   return absl::StrCat("logs/", worker.name, "/", task, "-", key.attempt, ".log");
 }
 
-RunSpec MakeRunSpec(const RunContext& context, const AttemptKey& key, const v1::WorkPacket& packet) {
+absl::StatusOr<RunSpec> MakeRunSpec(const RunContext& context, const AttemptKey& key,
+                                    const v1::WorkPacket& packet) {
   RunSpec spec;
   spec.key = key;
   spec.worker = context.worker;
@@ -61,46 +41,26 @@ RunSpec MakeRunSpec(const RunContext& context, const AttemptKey& key, const v1::
   const std::string folder =
       absl::StrCat(context.zone_root, "/", zone::AttemptFolder(context.worker, key.task, key.attempt));
   spec.output_dir = folder + "/output";
-  std::string name;
+  AttemptFacts facts;
   if (packet.has_file()) {
-    name = zone::FileNameInAttempt(zone::IdentityOf(packet.file()));
-    spec.file = absl::StrCat(folder, "/", name);
+    spec.file = absl::StrCat(folder, "/", zone::FileNameInAttempt(zone::IdentityOf(packet.file())));
   }
-  const size_t dot = name.rfind('.');
-  const std::string port = context.browser_port == 0 ? "" : absl::StrCat(context.browser_port);
-  const std::string url =
-      context.browser_port == 0 ? "" : absl::StrCat("http://127.0.0.1:", context.browser_port);
-  const std::map<std::string, std::string, std::less<>> values = {
-      {"file", spec.file},
-      {"dir", folder},
-      {"name", name},
-      {"stem", dot == std::string::npos || dot == 0 ? name : name.substr(0, dot)},
-      {"job", key.task.job.ToString()},
-      {"task", key.task.ToString()},
-      {"attempt", absl::StrCat(key.attempt)},
-      {"worker", context.worker.name},
-      {"browser_port", port},
-      {"browser_url", url},
-      {"output_dir", spec.output_dir},
-      {"data_source", packet.data_source()},
+  facts.task = key.task;
+  facts.attempt = key.attempt;
+  facts.worker = context.worker;
+  facts.file = spec.file;
+  facts.output_dir = spec.output_dir;
+  facts.browser_port = static_cast<uint16_t>(context.browser_port);
+  facts.checkpoint = packet.checkpoint();
+  auto argv = FillPlaceholders({packet.spec().exec().begin(), packet.spec().exec().end()}, facts);
+  if (!argv.ok()) return argv.status();
+  spec.argv = std::move(*argv);
+  spec.environment = BuildEnvironment(context.environment, context.environment_allowed, facts);
+  const auto variable = [&spec](std::string_view name, const std::string& value) {
+    if (!value.empty() && FitsVariable(value)) spec.environment.push_back(std::string(name) + "=" + value);
   };
-  for (const std::string& argument : packet.spec().exec())
-    spec.argv.push_back(FillPlaceholders(argument, values));
-  spec.environment = context.environment;
-  const auto variable = [&spec](std::string_view variable_name, const std::string& value) {
-    if (FitsVariable(value)) spec.environment.push_back(std::string(variable_name) + "=" + value);
-  };
-  variable("LANEWAY_JOB", values.at("job"));
-  variable("LANEWAY_TASK", values.at("task"));
-  variable("LANEWAY_ATTEMPT", values.at("attempt"));
-  variable("LANEWAY_WORKER", context.worker.name);
-  variable("LANEWAY_FILE", spec.file);
-  variable("LANEWAY_OUTPUT_DIR", spec.output_dir);
-  variable("LANEWAY_BROWSER_URL", url);
-  variable("LANEWAY_BROWSER_PORT", port);
-  if (packet.has_checkpoint()) variable("LANEWAY_CHECKPOINT", packet.checkpoint());
-  if (!packet.data_source().empty()) variable("LANEWAY_DATA_SOURCE", packet.data_source());
-  if (!spec.payload.empty()) variable("LANEWAY_PAYLOAD", spec.payload);
+  variable("LANEWAY_DATA_SOURCE", packet.data_source());
+  variable("LANEWAY_PAYLOAD", spec.payload);
   return spec;
 }
 

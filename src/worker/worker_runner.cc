@@ -414,20 +414,21 @@ absl::Status WorkerRunner::Prepare(One& one, const Run& run, v1::Ending* ending)
 
 void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {
   v1::Ending ending = v1::CANNOT_START;
-  const absl::Status status = Prepare(one, run, &ending);
-  if (!status.ok()) {
+  absl::Status status = Prepare(one, run, &ending);
+  absl::StatusOr<RunSpec> spec = status.ok() ? MakeRunSpec(one.context, run.key, *run.packet) : status;
+  if (!spec.ok()) {
+    CleanUp(one, run.key);
     Ended ended;
     ended.key = run.key;
     ended.ending = ending;
-    ended.message = std::string(status.message());
+    ended.message = std::string(spec.status().message());
     one.core.OnExecutor(ended, now);
     start_failed_ = true;
     return;
   }
   running_[run.key.task].emplace_back(run.key.attempt, &one);
   Executor* builtin = ports_.builtin != nullptr ? ports_.builtin : ports_.executor;
-  (run.packet->spec().handler().empty() ? ports_.executor : builtin)
-      ->Start(MakeRunSpec(one.context, run.key, *run.packet));
+  (spec->handler.empty() ? ports_.executor : builtin)->Start(std::move(*spec));
 }
 
 // A task without a file leaves no empty folders behind; what it wrote stays, and is published with its

@@ -1,4 +1,4 @@
-// Every short sequence of inputs, answers and crashes, checked step by step and after healing. What must hold is written so that it is
+// Every short sequence (six inputs with one slot, five with three) of inputs, answers and crashes, checked step by step and after healing. What must hold is written so that it is
 // obviously right: sets of what ran, what was recorded and what ended.
 #include <gtest/gtest.h>
 
@@ -196,7 +196,7 @@ Found Enumerate(uint32_t capacity, size_t length) {
 
 TEST(WorkerEnumerationTest, EverySequenceOfUpToSixInputsKeepsTheRules) {
   for (const uint32_t capacity : {1U, 3U}) {
-    const Found found = Enumerate(capacity, 6);
+    const Found found = Enumerate(capacity, capacity == 1 ? 6 : 5);
     EXPECT_EQ(found.failure, "") << "capacity " << capacity;
     EXPECT_GT(found.sequences, 10000u);
     RecordProperty("sequences_" + std::to_string(capacity), std::to_string(found.sequences));
@@ -211,7 +211,7 @@ TEST(WorkerEnumerationTest, EveryPlantedBugOfTheWorkerIsFound) {
         planted::kInterruptedUnreported, planted::kRunsAgainAfterRestart}) {
     planted::switched_on[bug] = true;
     Found found = Enumerate(1, 6);
-    if (found.failure.empty()) found = Enumerate(3, 6);
+    if (found.failure.empty()) found = Enumerate(3, 5);
     planted::switched_on[bug] = false;
     EXPECT_NE(found.failure, "") << planted::kBugs[bug].name;
   }
