@@ -363,7 +363,8 @@ void Engine::Fail(std::string message) {
 // RocksDB's own way back from a full disk goes on with the same write-ahead log behind a torn record; opening
 // again is what a restart does, and what every other test proves.
 void Engine::TryToRecover() {
-  if (FreeBytes() < reserve_bytes_) return;
+  // Opening writes out what the write-ahead log holds, and a new manifest.
+  if (FreeBytes() < std::max(reserve_bytes_, reopen_needed_ ? 2 * write_buffer_bytes_ : 0)) return;
   if (reopen_needed_) {
     compact_cancelled_ = true;
     const std::unique_lock lock(db_mutex_);

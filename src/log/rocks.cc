@@ -83,7 +83,7 @@ rocksdb::Options MakeRocksOptions(const RocksSettings& settings, rocksdb::Env* e
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   options.paranoid_checks = true;
   options.write_buffer_size = settings.write_buffer_bytes;
-  options.max_write_buffer_number = 3;
+  options.max_write_buffer_number = 2;
   options.max_background_jobs = 2;
   options.max_open_files = 256;
   options.keep_log_file_num = 3;
