@@ -143,7 +143,7 @@ class Dispatcher {
   void OnChange(const Change& change, const v1::Event& event, LogTime now, Commands* out);
   void Waits(const Job& job, uint32_t n);
   void Assigned(const Job& job, uint32_t n, LogTime now, Commands* out);
-  void LetGo(const Change& change, const v1::Event& event, LogTime now, Commands* out);
+  void LetGo(const Change& change, const v1::Event& event, Commands* out);
   void PlaceTasks(LogTime now, Commands* out);
   v1::WorkPacket PacketOf(const Job& job, uint32_t n, const StoreId& store) const;
   void SendPacket(const Job& job, uint32_t n, Journey& journey, LogTime now, Commands* out);

@@ -34,7 +34,7 @@ void Dispatcher::OnChange(const Change& change, const v1::Event& event, LogTime 
   const Job* job = change.task.job.empty() ? nullptr : ledger_->Find(change.task.job);
   switch (change.kind) {
     case Kind::kTaskPending:
-      LetGo(change, event, now, out);
+      LetGo(change, event, out);
       Waits(*job, change.task.n);
       break;
     case Kind::kTaskAssigned:
@@ -44,16 +44,16 @@ void Dispatcher::OnChange(const Change& change, const v1::Event& event, LogTime 
       journeys_.erase(change.task);
       break;
     case Kind::kTaskSucceeded:
-      LetGo(change, event, now, out);
+      LetGo(change, event, out);
       MaybeOpenPhase(*job, now, out);
       break;
     case Kind::kTaskDead:
-      LetGo(change, event, now, out);
+      LetGo(change, event, out);
       Bury(*job, change.task.n, out);
       break;
     case Kind::kTaskCancelled:
       placement_->Remove(change.task);
-      LetGo(change, event, now, out);
+      LetGo(change, event, out);
       break;
     case Kind::kJobFinished:
       Depart(*job, now, out);
@@ -116,11 +116,13 @@ void Dispatcher::Assigned(const Job& job, uint32_t n, LogTime now, Commands* out
 }
 
 // A held attempt is over, or its task waits again.
-void Dispatcher::LetGo(const Change& change, const v1::Event& event, LogTime now, Commands* out) {
+void Dispatcher::LetGo(const Change& change, const v1::Event& event, Commands* out) {
   journeys_.erase(change.task);
   if (change.held_attempt == 0) return;
+  // How long its script ran, as the worker measured it: what lies between the records is the log's time, not the task's.
   std::optional<Millis> ran;
-  if (change.held_since.ms != 0) ran = now - change.held_since;
+  if (event.has_task_succeeded()) ran = Millis(event.task_succeeded().duration_ms());
+  if (event.has_task_failed()) ran = Millis(event.task_failed().duration_ms());
   placement_->Release(change.task, ran);
   const v1::Event::WhatCase what = event.what_case();
   const bool said_by_holder = (what == v1::Event::kTaskFailed || what == v1::Event::kTaskReleased || what == v1::Event::kTaskSucceeded) &&

@@ -1,0 +1,106 @@
+// standalone.h: a whole fleet in one process: dispatcher, workers, reaper and API around one embedded log.
+//
+// Role:       assembly: opens everything in the order in which each part may rely on the one before, and closes it in the opposite one.
+// Promises:   (1) nothing of an earlier process runs on when the workers start: its companion has ended, its survivors were stopped, and its last
+//             words are in the log; (2) Stop leaves no script behind and writes a snapshot, so that the next start has little to read.
+// Errors:     what a user can mend comes back as a status that says what, where and what to do.
+// Threads:    Start, Stop and the getters: one owner. Loops: "fold" (ledger, dispatcher, reaper), "workers", "zone", the log's committer, the HTTP server.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dispatcher/dispatcher_runner.h"
+#include "fold/fleet_fold.h"
+#include "laneway/v1/config.pb.h"
+#include "log/embedded.h"
+#include "ops/clock.h"
+#include "ops/loop.h"
+#include "standalone/tally.h"
+#include "worker/executor.h"
+#include "worker/worker_runner.h"
+#include "zone/posix_fs.h"
+
+namespace laneway::worker {
+class Companion;
+}
+namespace laneway::reaper {
+class ReaperRunner;
+}
+
+namespace laneway::standalone {
+
+struct StandaloneOptions {
+  v1::Config config;
+  std::vector<WorkerId> workers;
+  bool serve_zone = true;  // false: nothing is taken from incoming/; started jobs have their folders in the zone all the same
+  std::string version;
+  std::function<void(const v1::Alert&)> on_alert;       // on the fold's loop
+  std::function<void(const WorkerId&, const std::string&)> on_line;  // "Worker Lost (silent for 30 s)"; on the fold's loop
+  std::function<void(const absl::Status&)> on_fatal;    // any thread: the process should end, and say why
+};
+
+class Standalone {
+ public:
+  static absl::StatusOr<std::unique_ptr<Standalone>> Start(StandaloneOptions options);
+  ~Standalone();  // Stop(0)
+
+  // Takes nothing new, lets running scripts end for at most this long, then stops them; flushes and closes.
+  void Stop(Millis drain_timeout);
+  // Makes a Stop under way hurry: scripts are stopped at once.
+  void Hurry();
+
+  // Every job has ended, and nothing in incoming/ can become one.
+  bool Idle();
+
+  TallyView View() const { return tally_->View(); }
+  dispatcher::ZoneView Zone();
+  log::EngineHealth Health() const { return engine_->Health(); }
+
+  ops::Loop& fold_loop() { return fold_loop_; }
+  fold::FleetFold& fold() { return *fold_; }
+  log::EmbeddedEngine& engine() { return *engine_; }
+  const dispatcher::DispatcherRunner& dispatcher() const { return *dispatcher_; }
+  // Before Start returns nobody else may listen; these hear of everything that follows.
+  const v1::Config& config() const { return options_.config; }
+
+ private:
+  explicit Standalone(StandaloneOptions options);
+
+  absl::Status OpenLog();
+  absl::Status OpenZone();
+  absl::Status OpenCompanion();
+  absl::Status OpenWorkers();
+  absl::Status OpenFold();
+  absl::Status TellLastWords();
+  absl::Status RegisterWorkers();
+  void Run();
+  void TrimOld();
+
+  StandaloneOptions options_;
+  std::string data_;                // absolute
+  std::string zone_root_;           // absolute
+  IncarnationId incarnation_;
+  const ops::Clock* clock_;
+  std::shared_ptr<worker::Companion> companion_;
+  std::unique_ptr<log::EmbeddedEngine> engine_;
+  std::unique_ptr<zone::PosixFs> fs_;
+  ops::Loop fold_loop_{"fold"};
+  ops::Loop worker_loop_{"workers"};
+  std::unique_ptr<worker::Executor> executor_;
+  std::unique_ptr<worker::WorkerRunner> workers_;
+  std::vector<worker::Opened> opened_;
+  std::unique_ptr<fold::FleetFold> fold_;
+  std::unique_ptr<dispatcher::DispatcherRunner> dispatcher_;
+  std::unique_ptr<reaper::ReaperRunner> reaper_;
+  std::unique_ptr<Tally> tally_;
+  bool running_ = false;
+};
+
+// The options of every file's job, as the configuration has them.
+v1::JobSpec FileSpec(const v1::JobConfig& job);
+
+}  // namespace laneway::standalone
