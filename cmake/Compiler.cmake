@@ -24,7 +24,7 @@ endif()
 
 add_library(laneway_options INTERFACE)
 target_compile_options(laneway_options INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wswitch-enum -Werror
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual -Wswitch-enum -Werror $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>
   -Wno-missing-field-initializers)  # designated initializers name what they set; the rest has defaults
 if(LANEWAY_PLANTED_BUGS)
   target_compile_definitions(laneway_options INTERFACE LANEWAY_PLANTED_BUGS=1)
