@@ -70,8 +70,15 @@ void CheckRenames(const std::string& path, std::vector<Problem>& problems) {
   for (std::string_view folder : {"processing", "completed", "failed", "quarantine"}) {
     const std::string from = JoinPath("incoming", probe);
     const std::string to = JoinPath(folder, probe);
-    if (!(*fs)->Stat("incoming").ok() || !(*fs)->Stat(folder).ok()) continue;
-    if (!(*fs)->MakeFolder(from).ok()) return;  // reported as not writable
+    if (absl::IsNotFound((*fs)->Stat("incoming").status()) || absl::IsNotFound((*fs)->Stat(folder).status()))
+      continue;
+    if (const absl::Status made = (*fs)->MakeFolder(from); !made.ok()) {
+      if (absl::IsInvalidArgument(made)) {
+        problems.push_back({Concat({"incoming/ is another mount: ", std::string(made.message())}),
+                            "keep all folders of the zone on one file system, in one mount and one export"});
+      }
+      return;  // else it was reported as not writable
+    }
     const absl::Status moved = (*fs)->Rename(from, to);
     (*fs)->RemoveFolder(moved.ok() ? to : from).IgnoreError();
     if (moved.ok() || absl::IsPermissionDenied(moved)) continue;

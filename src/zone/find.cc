@@ -85,7 +85,8 @@ absl::StatusOr<Zone::Found> Zone::FindAnywhere(const Wanted& wanted, uint32_t no
   }
   std::vector<Spot> spots;
   for (auto [it, end] = batch.everything->equal_range(*wanted.task); it != end; ++it) {
-    if (it->second.attempt <= wanted.attempt_max) spots.push_back(it->second);  // rule Z1
+    const bool newer = it->second.attempt > wanted.attempt_max;
+    if (!newer || LANEWAY_PLANTED(kZ1BackwardMove)) spots.push_back(it->second);  // rule Z1
   }
   std::sort(spots.begin(), spots.end(), [](const Spot& a, const Spot& b) {
     return a.staged != b.staged ? a.staged : a.attempt != b.attempt ? a.attempt < b.attempt : a.path < b.path;

@@ -183,26 +183,24 @@ absl::StatusOr<PosixFs::Fd> PosixFs::OpenByWalking(std::string_view path, int fl
   }
 }
 
-absl::StatusOr<PosixFs::Place> PosixFs::Locate(std::string_view path) {
+absl::StatusOr<PosixFs::Place> PosixFs::Locate(std::string_view path, Trust trust) {
   if (absl::Status status = CheckPath(path); !status.ok()) return status;
   Place place;
   const std::string_view parent = ParentOf(path);
-  if (parent.empty()) {
-    place.folder = root_;
-    place.name = std::string(path);
-    return place;
+  // Rule Z3: below processing/ the call that acts resolves the whole path.
+  const bool fenced = parent == kFencedFolder || IsBelow(parent, kFencedFolder);
+  if (!parent.empty() && !(fenced && trust == Trust::kOurs)) {
+    absl::StatusOr<Fd> folder = OpenBelow(parent, O_PATH | O_DIRECTORY);
+    if (!folder.ok()) return folder.status();
+    if (!fenced) {
+      place.parent = *std::move(folder);
+      place.folder = place.parent.get();
+      place.name = std::string(NameOf(path));
+      return place;
+    }
   }
-  absl::StatusOr<Fd> folder = OpenBelow(parent, O_PATH | O_DIRECTORY);
-  if (!folder.ok()) return folder.status();
-  if (parent == kFencedFolder ||
-      IsBelow(parent, kFencedFolder)) {  // looked at for symlinks, but not relied upon: rule Z3
-    place.folder = root_;
-    place.name = std::string(path);
-    return place;
-  }
-  place.parent = *std::move(folder);
-  place.folder = place.parent.get();
-  place.name = std::string(NameOf(path));
+  place.folder = root_;
+  place.name = std::string(path);
   return place;
 }
 
@@ -274,7 +272,7 @@ absl::StatusOr<std::vector<FolderItem>> PosixFs::ListWithInfo(std::string_view f
 }
 
 absl::Status PosixFs::MakeFolder(std::string_view path) {
-  absl::StatusOr<Place> place = Locate(path);
+  absl::StatusOr<Place> place = Locate(path, Trust::kNobody);
   if (!place.ok()) return place.status();
   if (mkdirat(place->folder, place->name.c_str(), 0777) != 0)
     return StatusOfErrno(errno, "make folder", path);
@@ -282,7 +280,7 @@ absl::Status PosixFs::MakeFolder(std::string_view path) {
 }
 
 absl::Status PosixFs::RemoveFolder(std::string_view path) {
-  absl::StatusOr<Place> place = Locate(path);
+  absl::StatusOr<Place> place = Locate(path, Trust::kNobody);
   if (!place.ok()) return place.status();
   if (unlinkat(place->folder, place->name.c_str(), AT_REMOVEDIR) == 0) return absl::OkStatus();
   // POSIX lets a file system answer EEXIST for a folder that is not empty.
@@ -318,15 +316,15 @@ absl::Status RemoveBelow(int folder, const char* name, std::string_view path, si
 }  // namespace
 
 absl::Status PosixFs::RemoveTree(std::string_view path) {
-  absl::StatusOr<Place> place = Locate(path);
+  absl::StatusOr<Place> place = Locate(path, Trust::kNobody);
   if (!place.ok()) return place.status();
   return RemoveBelow(place->folder, place->name.c_str(), path, 0);
 }
 
 absl::Status PosixFs::Rename(std::string_view from, std::string_view to) {
-  absl::StatusOr<Place> source = Locate(from);
+  absl::StatusOr<Place> source = Locate(from, Trust::kOurs);
   if (!source.ok()) return source.status();
-  absl::StatusOr<Place> target = Locate(to);
+  absl::StatusOr<Place> target = Locate(to, Trust::kOurs);
   if (!target.ok()) return target.status();
   if (options_.use_rename_noreplace) {
     if (renameat2(source->folder, source->name.c_str(), target->folder, target->name.c_str(),

@@ -18,9 +18,14 @@ namespace laneway::testing {
 
 class TempFolder {
  public:
-  TempFolder() {
-    const char* const base = getenv("TMPDIR");
-    std::string name = std::string(base != nullptr ? base : "/tmp") + "/laneway-test-XXXXXX";
+  // In memory where that exists: for tests that make thousands of files and do not care where.
+  enum class Where { kDisk, kMemory };
+
+  explicit TempFolder(Where where = Where::kDisk) {
+    const char* base = getenv("TMPDIR");
+    if (base == nullptr) base = "/tmp";
+    if (where == Where::kMemory && access("/dev/shm", W_OK) == 0) base = "/dev/shm";
+    std::string name = std::string(base) + "/laneway-test-XXXXXX";
     if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "cannot make a temporary folder";
     path_ = name;
   }
