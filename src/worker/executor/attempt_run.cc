@@ -1,6 +1,7 @@
 #include "worker/executor/attempt_run.h"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,14 +21,22 @@ void CloseFd(int* fd) {
   *fd = -1;
 }
 
+// A child that is just being started has a copy of all our files until its execve. So closing alone does not
+// end the watch: the poll would report what we hold no more, without end.
+void Unwatch(int epoll_fd, int* fd) {
+  if (*fd >= 0) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, *fd, nullptr);
+  CloseFd(fd);
+}
+
 uint64_t Microseconds(const timeval& time) {
   return static_cast<uint64_t>(time.tv_sec) * 1000000 + static_cast<uint64_t>(time.tv_usec);
 }
 
 }  // namespace
 
-AttemptRun::AttemptRun(wire::StartRun spec, SteadyTime now)
+AttemptRun::AttemptRun(wire::StartRun spec, int epoll, SteadyTime now)
     : start(std::move(spec)),
+      epoll_fd(epoll),
       started_at(now),
       log(start.log_path, start.log_bytes_max),
       report_not_before_(now) {
@@ -36,10 +45,12 @@ AttemptRun::AttemptRun(wire::StartRun spec, SteadyTime now)
 }
 
 AttemptRun::~AttemptRun() {
-  CloseFd(&pidfd);
-  CloseFd(&stdout_fd);
-  CloseFd(&stderr_fd);
+  Unwatch(epoll_fd, &pidfd);
+  Unwatch(epoll_fd, &stdout_fd);
+  Unwatch(epoll_fd, &stderr_fd);
 }
+
+void AttemptRun::ClosePidfd() { Unwatch(epoll_fd, &pidfd); }
 
 int AttemptRun::MakePipes(int* stdout_write, int* stderr_write) {
   int out[2], err[2];
@@ -66,7 +77,7 @@ bool AttemptRun::ReadPipe(bool is_stdout) {
   const ssize_t size = read(*fd, bytes, sizeof bytes);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return true;
   if (size <= 0) {
-    CloseFd(fd);
+    Unwatch(epoll_fd, fd);
     return false;
   }
   const std::string_view piece(bytes, static_cast<size_t>(size));
@@ -83,7 +94,7 @@ void AttemptRun::Drain() {
     do {
       before = log.bytes();
     } while (ReadPipe(is_stdout) && log.bytes() != before && ++reads < kDrainReadsMax);
-    CloseFd(fd);
+    Unwatch(epoll_fd, fd);
   }
   if (scanner_.Finish(&report_)) report_waits_ = true;
 }

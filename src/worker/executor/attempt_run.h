@@ -31,7 +31,8 @@ inline constexpr std::chrono::milliseconds kReportInterval{100};
 
 class AttemptRun {
  public:
-  AttemptRun(wire::StartRun start, SteadyTime now);
+  // `epoll_fd` is where its pipes and its pidfd are watched.
+  AttemptRun(wire::StartRun start, int epoll_fd, SteadyTime now);
   ~AttemptRun();
   AttemptRun(const AttemptRun&) = delete;
   AttemptRun& operator=(const AttemptRun&) = delete;
@@ -54,7 +55,10 @@ class AttemptRun {
   bool leader_gone() const { return leader_gone_at.has_value(); }
   Ended MakeEnded();
 
+  void ClosePidfd();
+
   wire::StartRun start;
+  int epoll_fd;
   RunStage stage = RunStage::kSpawning;
   int32_t pid = 0;
   int pidfd = -1;

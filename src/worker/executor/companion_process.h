@@ -11,7 +11,7 @@
 //             when it has died, those that are left are our
 //             first thread's own children. wait4(__WNOTHREAD) answers ECHILD when there are none: the proof
 //             costs one system call a run.
-// Threads:    its loop is the first thread; Spawner has two.
+// Threads:    its loop is the first thread; Spawner has four.
 #pragma once
 
 #include <map>

@@ -31,7 +31,7 @@ constexpr uint64_t kProcessesSlack = 1024;
 
 void CompanionProcess::HandleStart(wire::StartRun start) {
   const uint64_t id = start.run;
-  auto [it, fresh] = runs_.try_emplace(id, std::make_unique<AttemptRun>(std::move(start), now_));
+  auto [it, fresh] = runs_.try_emplace(id, std::make_unique<AttemptRun>(std::move(start), epoll_fd_, now_));
   if (fresh) Launch(it->second.get());
 }
 
@@ -143,8 +143,7 @@ void CompanionProcess::LeaderDied(AttemptRun* run) {
   const bool grace = run->stage == RunStage::kTerminating;
   if (!grace) kill(-run->pid, SIGKILL);
   if (wait4(run->pid, &run->wait_status, WNOHANG | __WALL, &run->usage) != run->pid) return;
-  close(run->pidfd);
-  run->pidfd = -1;
+  run->ClosePidfd();
   if (!grace) run->stage = RunStage::kKilled;
   run->leader_gone_at = now_;
   run->give_up_at = now_ + kGiveUpAfter + (grace ? milliseconds(run->start.kill_grace_ms) : milliseconds(0));

@@ -16,20 +16,17 @@ namespace {
 constexpr int kRoundsMax = 50;      // against processes that fork while they are killed
 constexpr int kDeathWaitMs = 1000;  // for each process that was sent SIGKILL
 
-// Kills that very process, not another one of the same pid, and waits for its death.
-bool Kill(const Process& process) {
+// A handle of that very process, not of another one that was given its number; -1: it is gone.
+int Hold(const Process& process) {
   const int fd = static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0));
-  if (fd < 0) return true;
-  bool dead = true;
+  if (fd < 0) return -1;
   const auto now = ReadProcess(process.pid);
-  if (now && now->start == process.start && now->state != 'Z') {
-    syscall(SYS_pidfd_send_signal, fd, SIGKILL, nullptr, 0);
-    pollfd wait{fd, POLLIN, 0};
-    dead = poll(&wait, 1, kDeathWaitMs) == 1;
-  }
+  if (now && now->start == process.start && now->state != 'Z') return fd;
   close(fd);
-  return dead;
+  return -1;
 }
+
+void Signal(int pidfd, int signal) { syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0); }
 
 struct Killed {
   uint32_t count = 0;
@@ -41,18 +38,22 @@ Killed KillAll(const std::function<bool(const std::map<pid_t, Process>&, const P
   Killed killed;
   for (int round = 0; round < kRoundsMax; round++) {
     const std::map<pid_t, Process> table = ReadProcesses();
-    std::vector<Process> victims;
+    std::vector<int> victims;
     for (const auto& [pid, process] : table) {
-      if (process.state != 'Z' && pid != getpid() && wanted(table, process)) victims.push_back(process);
+      if (process.state == 'Z' || pid == getpid() || !wanted(table, process)) continue;
+      if (const int fd = Hold(process); fd >= 0) victims.push_back(fd);
     }
     if (victims.empty()) return killed;
-    for (const Process& victim : victims) kill(victim.pid, SIGSTOP);  // so that it cannot fork away from us
-    for (const Process& victim : victims) {
-      if (Kill(victim)) {
+    for (const int victim : victims) Signal(victim, SIGSTOP);  // so that none can fork away from us meanwhile
+    for (const int victim : victims) Signal(victim, SIGKILL);
+    for (const int victim : victims) {
+      pollfd wait{victim, POLLIN, 0};
+      if (poll(&wait, 1, kDeathWaitMs) == 1) {
         killed.count++;
       } else {
         killed.all = false;
       }
+      close(victim);
     }
     if (!killed.all) return killed;
   }

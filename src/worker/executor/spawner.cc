@@ -9,7 +9,10 @@
 namespace laneway::worker {
 namespace {
 
-constexpr int kThreads = 2;
+// Each waits while its child loads its program. Two keep an idle machine of two cores busy; on a crowded one
+// a
+// child waits long for its first turn, and so does its thread.
+constexpr int kThreads = 4;
 
 SpawnDone Carry(SpawnJob* job) {
   SpawnDone done{job->run, {}, {}};
