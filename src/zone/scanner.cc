@@ -149,6 +149,10 @@ void Scanner::Judge(const std::string& path, Known& known, MonotonicTime now, Fi
     findings.refused.push_back({path, std::move(refused)});
     return;
   }
+  if (findings.complete.size() >= kCompleteMax) {  // the rest at once, in the next look
+    deadline_ = now;
+    return;
+  }
   if (fs_->OpenForWriting(Full(path))) {
     known.closed = false;  // somebody else has opened it since
     known.since = now;

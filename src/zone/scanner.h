@@ -7,7 +7,7 @@
 //             unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files); (3) a file moved in or closed after
 //             writing (a hint that says so) need not settle; (4) what could not be looked at has not vanished.
 // Clocks:     times of files are compared with each other only; how long they stay the same is measured with `now`.
-// Bound:      listing is one pass; about 200 bytes of memory a file in incoming/.
+// Bound:      listing is one pass; kCompleteMax files a look; about 200 bytes of memory a file in incoming/.
 // Threads:    one.
 #pragma once
 
@@ -45,6 +45,8 @@ using MonotonicTime = std::chrono::milliseconds;  // since any fixed moment
 
 class Scanner {
  public:
+  static constexpr size_t kCompleteMax = 10'000;
+
   Scanner(Fs* fs, std::chrono::milliseconds settle) : fs_(fs), settle_(settle) {}
 
   Findings Scan(MonotonicTime now);

@@ -209,6 +209,15 @@ TEST_F(ScannerTest, AFileThatAListingMissedHasNotVanished) {
   EXPECT_THAT(scanner.Scan(2s).vanished, ElementsAre(a));
 }
 
+TEST_F(ScannerTest, ManyFilesAreToldInSeveralLooks) {
+  for (size_t i = 0; i < Scanner::kCompleteMax + 5; i++) fs_.Write("incoming/" + std::to_string(i), "");
+  EXPECT_EQ(scanner_.Scan(0s).waiting, Scanner::kCompleteMax + 5);
+  EXPECT_EQ(scanner_.Scan(2s).complete.size(), Scanner::kCompleteMax);
+  EXPECT_EQ(scanner_.NextDeadline(), 2s);
+  EXPECT_EQ(scanner_.Scan(2s).complete.size(), 5U);
+  EXPECT_EQ(scanner_.NextDeadline(), std::nullopt);
+}
+
 TEST_F(ScannerTest, EmptyFilesAndAwkwardNamesAreFilesLikeOthers) {
   for (const char* name : {"-rf", "new\nline", "\xff\xfe", "sp ace/ü", "$(id)"}) Arrives(fs_, name, "");
   scanner_.Scan(0s);
