@@ -1,0 +1,20 @@
+// bench.h: what `laneway bench` was asked for, and the function that does it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace laneway::cli {
+
+struct BenchOptions {
+  std::string kind;    // tasks, latency, exec, files, scale
+  uint32_t count = 0;  // 0: the kind's own
+  uint32_t workers = 3;
+  uint32_t rate = 200;  // latency: submissions a second
+  std::string data;     // empty: a temporary folder
+};
+
+// Prints JSON; gives the exit code.
+int RunBench(const BenchOptions& options);
+
+}  // namespace laneway::cli
