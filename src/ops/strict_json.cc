@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "ops/text.h"
+
 namespace laneway::ops {
 namespace {
 
@@ -96,7 +98,7 @@ class TreeBuilder {
     if (const size_t at = what.find("syntax error"); at != std::string::npos) what.erase(0, at);
     if (const size_t at = what.find(": ", 0); what.rfind("[json", 0) == 0 && at != std::string::npos)
       what.erase(0, at + 2);
-    return Fail(position > 0 ? position - 1 : 0, "not JSON: " + what);
+    return Fail(position > 0 ? position - 1 : 0, "not JSON: " + Printable(what, 300));
   }
 
  private:
