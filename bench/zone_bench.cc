@@ -2,8 +2,8 @@
 //
 //   zone_bench [files=4096] [batch=64] [workers=3] [folder=/tmp]
 //
-// One line of JSON: PlaceFiles and FinishFiles apart and together, the scanner's full look, and the raw limit: renames of as
-// many files from one folder to another, unsynced, and one sync of a folder.
+// One line of JSON: PlaceFiles and FinishFiles apart and together, the scanner's full look, and the raw
+// limit: renames of as many files from one folder to another, unsynced, and one sync of a folder.
 #include <sys/resource.h>
 
 #include <algorithm>

@@ -16,7 +16,8 @@
 namespace laneway::zone {
 namespace {
 
-// Removals are not asked for: most are our own, and a file that was withdrawn can wait for the next full look.
+// Removals are not asked for: most are our own, and a file that was withdrawn can wait for the next full
+// look.
 constexpr uint32_t kEvents = IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
                              IN_EXCL_UNLINK | IN_ONLYDIR | IN_DONT_FOLLOW;
 

@@ -1,9 +1,10 @@
 // inotify.h: hints that something happened in incoming/, so that a file need not wait for the next full look.
 //
-// Role:       shell around inotify(7). Only hints: network shares tell nothing of remote writers, queues overflow, watches
-//             get lost. The regular full look finds everything without it.
+// Role:       shell around inotify(7). Only hints: network shares tell nothing of remote writers, queues
+//             overflow, watches get lost. The regular full look finds everything without it.
 // Output:     News: paths relative to incoming/, and whether a full look is due now.
-// Bound:      as many watches as there are folders (the kernel's limit, then `problem` says so); kHintsMax hints a call.
+// Bound:      as many watches as there are folders (the kernel's limit, then `problem` says so); kHintsMax
+//             hints a call.
 // Threads:    one. `fd()` may be polled from another.
 #pragma once
 
@@ -32,7 +33,8 @@ class InotifyWatcher {
     std::string problem;  // for people, when watching does not cover everything; told once
   };
 
-  // `incoming`: the folder's path. Never fails: where inotify does not work, status() says why and there is no news.
+  // `incoming`: the folder's path. Never fails: where inotify does not work, status() says why and there is
+  // no news.
   explicit InotifyWatcher(std::string incoming);
   ~InotifyWatcher();
   InotifyWatcher(const InotifyWatcher&) = delete;
@@ -40,8 +42,8 @@ class InotifyWatcher {
 
   const absl::Status& status() const { return status_; }
   int fd() const { return fd_; }  // readable when there is news; -1 when there will never be any
-  // What came since the last call. Never blocks. To be called before each regular look as well: a watch that was lost is
-  // set up again then.
+  // What came since the last call. Never blocks. To be called before each regular look as well: a watch that
+  // was lost is set up again then.
   News Read();
 
  private:

@@ -63,8 +63,8 @@ class PosixFs : public Fs {
   PosixFs(int root, const Options& options);
   absl::StatusOr<Fd> OpenBelow(std::string_view path, int flags);
   absl::StatusOr<Fd> OpenByWalking(std::string_view path, int flags);
-  // kNobody: folders below processing/ are looked at for symlinks before they are relied upon. Not for renames: the Zone
-  // looks at the file before and after each.
+  // kNobody: folders below processing/ are looked at for symlinks before they are relied upon. Not for
+  // renames: the Zone looks at the file before and after each.
   enum class Trust { kNobody, kOurs };
   absl::StatusOr<Place> Locate(std::string_view path, Trust trust);
   absl::Status RenameByLinking(const Place& from, const Place& to, std::string_view from_path,

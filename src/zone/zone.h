@@ -69,7 +69,7 @@ struct PlaceRequest {
   Identity file{};
   bool claimed = false;  // it is known to have left incoming/: never taken from there again (Z4)
   std::vector<EarlierAttempt>
-      earlier;                // may be incomplete: all of processing/ is searched before "nowhere" is said
+      earlier;                  // may be incomplete: all of processing/ is searched before "nowhere" is said
   std::string redriven_from{};  // where FileMoved said it went, when the task was redriven; empty otherwise
 };
 
@@ -96,7 +96,7 @@ struct FinishRequest {
   uint32_t output_attempt = 0;  // whose outputs are published; 0: none
   WorkerId output_worker{};
   std::optional<Identity> file{};         // none: a started job, which has outputs at the most
-  bool claimed = false;                 // false: a cancelled job whose file may still be in incoming/
+  bool claimed = false;                   // false: a cancelled job whose file may still be in incoming/
   std::vector<EarlierAttempt> earlier{};  // the current attempt's as well
   Place place = Place::kCompleted;
 };

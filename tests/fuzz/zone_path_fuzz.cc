@@ -1,5 +1,5 @@
-// Names and paths as they come from folders, records and requests: whatever the bytes are, nothing leaves the zone, nothing
-// is lost, and what cannot be a file's path is refused.
+// Names and paths as they come from folders, records and requests: whatever the bytes are, nothing leaves the
+// zone, nothing is lost, and what cannot be a file's path is refused.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -132,7 +132,8 @@ TEST(CheckZoneTest, AGoodZoneHasNoProblemsAndABadOneSaysWhatToDo) {
   EXPECT_EQ(problems[0].what, "failed in the zone is not a folder");
 }
 
-// Two dispatchers that do not know of each other (the older one is not fenced yet) place the same 2,000 files.
+// Two dispatchers that do not know of each other (the older one is not fenced yet) place the same 2,000
+// files.
 TEST(ZoneRaceTest, TwoDispatchersMoveEachFileOnce) {
   constexpr size_t kFiles = 2000;
   constexpr size_t kBatch = 50;

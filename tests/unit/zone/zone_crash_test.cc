@@ -91,8 +91,8 @@ struct Way {
 };
 
 // Runs the way with something done before each n-th call in turn, until there is no n-th call any more.
-// `at_call` is told when the n-th call is due; what it returns is the call's answer, and that of all later ones when it
-// is an error.
+// `at_call` is told when the n-th call is due; what it returns is the call's answer, and that of all later
+// ones when it is an error.
 void AtEachCall(const std::function<std::unique_ptr<Way>()>& make,
                 const std::function<absl::Status(Way&)>& at_call,
                 const std::function<void(Way&, const std::string&)>& afterwards) {
@@ -267,8 +267,8 @@ TEST(ZoneStrangerTest, AFileMayBeOverwrittenByItsOwnerBeforeAnyCall) {
   }
 }
 
-// Lets two dispatchers take turns at single calls: the first runs `before` calls, then the second `between`, then the first to
-// its end (it was paused, and wakes up), then the second to its end.
+// Lets two dispatchers take turns at single calls: the first runs `before` calls, then the second `between`,
+// then the first to its end (it was paused, and wakes up), then the second to its end.
 class Turns {
  public:
   Turns(int before, int between) : left_{before, between} {}
@@ -329,8 +329,8 @@ class TurnFs : public Fs {
   int who_;
 };
 
-// Rules Z1 to Z3: a dispatcher is paused before any of its calls, its successor fences it and works; the old one wakes up
-// in the middle of that.
+// Rules Z1 to Z3: a dispatcher is paused before any of its calls, its successor fences it and works; the old
+// one wakes up in the middle of that.
 class ZonePauseTest : public ::testing::TestWithParam<Step> {};
 
 TEST_P(ZonePauseTest, AnOldDispatcherMayBePausedAndWakeUpAtAnyCall) {
@@ -371,7 +371,8 @@ TEST_P(ZonePauseTest, AnOldDispatcherMayBePausedAndWakeUpAtAnyCall) {
       bool second_did_it = false;
       std::thread second([&] {
         Zone zone(&second_fs, IncarnationId{2, 2});
-        // The successor may find that the old one was faster with a file whose job is over; it repeats what it decided.
+        // The successor may find that the old one was faster with a file whose job is over; it repeats what
+        // it decided.
         second_did_it = zone.MakeStaging().ok() && zone.FenceOthers().ok();
         if (GetParam() == Step::kFinish) {
           second_did_it &= FinishIt(zone, task, 2).outcome == FinishOutcome::kMoved;
