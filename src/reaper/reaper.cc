@@ -105,8 +105,8 @@ void Reaper::Tell(const WorkerId& worker, const std::string& kind, v1::Severity 
   alert.set_resolved(resolved);
 }
 
-// Only the fold's word counts, so only then people are told: once, whichever reaper said it first. What is read before the reader is in touch is
-// history.
+// Only the fold's word counts, so only then people are told: once, whichever reaper said it first. What is
+// read before the reader is in touch is history.
 void Reaper::OnFoldSays(const FoldSays& says, const std::string& reason, LogTime now) {
   Suspect& suspect = workers_[says.worker];
   if (says.lost != suspect.lost) {
@@ -135,7 +135,8 @@ void Reaper::OnAppended(uint64_t token, const absl::Status& status, LogTime now)
   waiting_ = false;
   for (const v1::Event& event : in_flight_) {
     if (!event.has_task_republished()) {
-      // May have happened: said again, the fold drops the double. A verdict that was overtaken is void by what it names (rule R2).
+      // May have happened: said again, the fold drops the double. A verdict that was overtaken is void by what
+      // it names (rule R2).
       if (!status.ok()) verdicts_.push_back(event);
       continue;
     }

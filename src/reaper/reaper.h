@@ -1,12 +1,15 @@
 // reaper.h: declares silence, and gives the tasks of silent workers to others.
 //
 // Role:       pure core; any number of reapers may run: the fold rejects what was said before.
-// Input:      heartbeats and browser health as they are read, whether the reader is in touch, the fold's word on workers, answers to its
-//             appends, the passing of time. HeldTasks: what the fold says a worker has.
+// Input:      heartbeats and browser health as they are read, whether the reader is in touch, the fold's word
+//             on workers, answers to its appends, the passing of time. HeldTasks: what the fold says a worker
+//             has.
 // Output:     events to be appended, alerts, lines. One append is in flight at the most.
-// Invariants: (1) rule R1: for as long as the fold says LOST, every task ASSIGNED or RUNNING there is republished, whenever it was assigned: a
-//             level, looked at again at every step and at least every republish_interval; (2) rule R2: verdicts name incarnation and heartbeat;
-//             a verdict whose append was not answered OK is appended again; (3) nothing is said while the reader is out of touch.
+// Invariants: (1) rule R1: for as long as the fold says LOST, every task ASSIGNED or RUNNING there is
+//             republished, whenever it was assigned: a level, looked at again at every step and at least
+//             every republish_interval; (2) rule R2: verdicts name incarnation and heartbeat; a verdict whose
+//             append was not answered OK is appended again; (3) nothing is said while the reader is out of
+//             touch.
 // Threads:    one owner.
 #pragma once
 
@@ -65,7 +68,8 @@ struct Commands {
 
 class Reaper {
  public:
-  Reaper(ReaperOptions options, const HeldTasks* held) : options_(options), held_(held), liveness_(options.limits) {}
+  Reaper(ReaperOptions options, const HeldTasks* held)
+      : options_(options), held_(held), liveness_(options.limits) {}
 
   // `time`: when the log took the record. All times are the log's.
   void OnHeartbeat(const v1::Heartbeat& beat, Offset offset, LogTime time);
@@ -88,12 +92,14 @@ class Reaper {
     bool lost = false;
     bool browser_lost = false;
     uint32_t port = 0;
-    std::map<TaskId, std::pair<uint32_t, LogTime>> out;  // republished: which attempt, and when it was answered (0: not yet)
+    std::map<TaskId, std::pair<uint32_t, LogTime>>
+        out;  // republished: which attempt, and when it was answered (0: not yet)
   };
 
   void Judge(const Signal& signal, LogTime now);
   void Republish(const WorkerId& worker, Suspect& suspect, LogTime now, std::vector<v1::Event>* events);
-  void Tell(const WorkerId& worker, const std::string& kind, v1::Severity severity, bool resolved, const std::string& text);
+  void Tell(const WorkerId& worker, const std::string& kind, v1::Severity severity, bool resolved,
+            const std::string& text);
   std::string Reason(const std::string& reason) const;
 
   ReaperOptions options_;
@@ -101,13 +107,13 @@ class Reaper {
   Liveness liveness_;
   bool in_touch_ = false;
   std::map<WorkerId, Suspect> workers_;
-  std::vector<v1::Event> verdicts_;        // wait for an append
+  std::vector<v1::Event> verdicts_;  // wait for an append
   std::vector<v1::Event> in_flight_;
-  bool waiting_ = false;                   // for an answer
+  bool waiting_ = false;  // for an answer
   uint64_t token_ = 0;
   Millis retry_delay_{0};
   LogTime retry_at_;
-  std::optional<LogTime> look_at_;         // the level
+  std::optional<LogTime> look_at_;  // the level
   bool changed_ = false;
   uint64_t republished_ = 0;
   std::vector<v1::Alert> alerts_;

@@ -24,7 +24,8 @@ struct ReaperPorts {
 
 class ReaperRunner : public fold::FoldListener {
  public:
-  ReaperRunner(ReaperPorts ports, ReaperOptions options, uint32_t alert_partitions, std::function<void(const Line&)> tell);
+  ReaperRunner(ReaperPorts ports, ReaperOptions options, uint32_t alert_partitions,
+               std::function<void(const Line&)> tell);
   ~ReaperRunner() override;
 
   void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict,

@@ -41,10 +41,11 @@ absl::StatusOr<RunSpec> MakeRunSpec(const RunContext& context, const AttemptKey&
   const std::string folder =
       absl::StrCat(context.zone_root, "/", zone::AttemptFolder(context.worker, key.task, key.attempt));
   spec.output_dir = folder + "/output";
-  AttemptFacts facts;
   if (packet.has_file()) {
     spec.file = absl::StrCat(folder, "/", zone::FileNameInAttempt(zone::IdentityOf(packet.file())));
   }
+  if (!spec.handler.empty()) return spec;  // a function of ours: no arguments, no environment
+  AttemptFacts facts;
   facts.task = key.task;
   facts.attempt = key.attempt;
   facts.worker = context.worker;

@@ -18,22 +18,25 @@ namespace laneway::worker {
 
 struct RunContext {
   WorkerId worker;
-  std::string zone_root;                  // absolute; empty: no zone
-  std::vector<std::string> environment;   // ours, NAME=value: scripts get what executor/placeholders.h lets through
+  std::string zone_root;  // absolute; empty: no zone
+  std::vector<std::string>
+      environment;  // ours, NAME=value: scripts get what executor/placeholders.h lets through
   std::vector<std::string> environment_allowed;  // names beyond that
   std::chrono::milliseconds kill_grace{10000};
   uint64_t log_bytes_max = 64 << 20;
   uint32_t processes_max = 0;
-  uint32_t browser_port = 0;              // 0: no browser
+  uint32_t browser_port = 0;  // 0: no browser
 };
 
-// True: the attempt has a folder of its own with an output folder in it. Builtin handlers that write nothing have none.
+// True: the attempt has a folder of its own with an output folder in it. Builtin handlers that write nothing have
+// none.
 bool NeedsFolder(const v1::WorkPacket& packet);
 
 // "logs/<worker>/<job>-<attempt>.log", with the task's number between for all but the first task of a job.
 std::string AttemptLogPath(const WorkerId& worker, const AttemptKey& key);
 
 // INVALID_ARGUMENT: an argument that cannot be filled in.
-absl::StatusOr<RunSpec> MakeRunSpec(const RunContext& context, const AttemptKey& key, const v1::WorkPacket& packet);
+absl::StatusOr<RunSpec> MakeRunSpec(const RunContext& context, const AttemptKey& key,
+                                    const v1::WorkPacket& packet);
 
 }  // namespace laneway::worker

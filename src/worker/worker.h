@@ -2,17 +2,16 @@
 //
 // Role:       pure core of one worker; its shell (worker_runner.h) or the simulator carries out what it says.
 // Input:      lane records in order, answers to its commits and heartbeats, events of the executor, which
-// lanes it owns, browser state, shutdown.
-//             Inputs only change its state; Step() decides. Call Step once after all inputs that are there:
-//             what came together goes into one commit.
+//             lanes it owns, browser state, shutdown. Inputs only change its state; Step() decides. Call Step
+//             once after all inputs that are there: what came together goes into one commit.
 // Output:     Commands: at most one Commit in flight (notes + events, to be carried out as one
-// Journal::Commit), runs, stops, heartbeats, lines, alerts. Invariants: (1) W1: an attempt is run only after
-// the commit with its TaskStarted was answered OK; (2) L3: only packets that name this store are
-//             taken; (3) no attempt number is run twice, across restarts too; (4) W3: an attempt waits until
-//             every lower one of its task was reported; a release is noted no later than it is appended; (5)
-//             a result stays until its append was answered OK; (6) without contact to the log for 2/3 of the
-//             heartbeat timeout nothing new starts; (7) everything waiting here is bounded (queue_max,
-//             tombstones_max).
+//             Journal::Commit), runs, stops, heartbeats, lines, alerts.
+// Invariants: (1) W1: an attempt is run only after the commit with its TaskStarted was answered OK; (2) L3:
+//             only packets that name this store are taken; (3) no attempt number is run twice, across
+//             restarts too; (4) W3: an attempt waits until every lower one of its task was reported; a
+//             release is noted no later than it is appended; (5) a result stays until its append was answered
+//             OK; (6) without contact to the log for 2/3 of the heartbeat timeout nothing new starts; (7)
+//             everything waiting here is bounded (queue_max, tombstones_max).
 // Threads:    one owner. No clock, no chance, no I/O: `Now` is handed in.
 #pragma once
 
@@ -50,8 +49,8 @@ struct WorkerOptions {
   bool has_browser = false;
   uint32_t queue_max = 65536;       // attempts held; beyond it lanes are not read on
   uint32_t tombstones_max = 32768;  // tasks that are over and whose packets are ignored
-  uint32_t pause_after_failures =
-      3;  // different tasks in a row that could not even run here; 0: never pauses itself
+  // Different tasks in a row that could not even run here; 0: never pauses itself.
+  uint32_t pause_after_failures = 3;
   uint32_t commit_records_max = 4096;
   uint64_t compact_notes_max = 65536;     // notes since the last snapshot …
   uint64_t compact_bytes_max = 16 << 20;  // … and about their bytes
@@ -70,8 +69,8 @@ struct Now {
 // One step: its notes and its events. Stays valid and unchanged until its Commit was answered.
 struct Batch {
   uint64_t seq = 0;  // the journal value to be written
-  uint64_t drop_below =
-      0;  // older journal values go in the same write (the notes hold everything that is open); 0: none
+  // Older journal values go in the same write: the notes hold everything that is open. 0: none.
+  uint64_t drop_below = 0;
   v1::WorkerNotes notes;
   google::protobuf::RepeatedPtrField<v1::Event> events;
 };
@@ -110,8 +109,7 @@ struct Commands {
   std::vector<Run> runs;
   std::vector<Stop> stops;
   std::vector<ChildNote> children;
-  std::vector<v1::Heartbeat>
-      heartbeats;  // one at the most; the shell adds host, version, memory and CPU time
+  std::vector<v1::Heartbeat> heartbeats;  // one at the most; the shell adds host, version, memory, CPU
   std::vector<Line> lines;
   std::vector<v1::Alert> alerts;
   void Clear();
@@ -245,9 +243,9 @@ class Worker {
     bool reading = false;
     bool released = false;  // the last record for us was a handover mark
     bool drain_marked = false;
-    bool dirty = false;     // epoch or released changed
-    bool at_end = false;    // seen since the lane was taken away
-    Millis moved_at{-1};    // first unnoted move; -1: none
+    bool dirty = false;   // epoch or released changed
+    bool at_end = false;  // seen since the lane was taken away
+    Millis moved_at{-1};  // first unnoted move; -1: none
   };
 
   // worker.cc: inputs.

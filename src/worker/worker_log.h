@@ -1,6 +1,7 @@
 // worker_log.h: logs/<worker>/worker.log: one line a state change, for people.
 //
-// Role:       shell. Lines are gathered and written once a wake; what cannot be written is counted, and stops nothing.
+// Role:       shell. Lines are gathered and written once a wake; what cannot be written is counted, and stops
+//             nothing.
 // Bounds:     at bytes_max the file becomes worker.log.1, replacing the one before it.
 // Threads:    one owner.
 #pragma once
@@ -15,7 +16,8 @@ namespace laneway::worker {
 
 // "2026-11-21T06:15:02.123Z"
 std::string FormatTime(LogTime time);
-// "2026-11-21T06:15:02.123Z DTF-03 – Task Success job=… attempt=1 file=…", without a newline. Control characters are escaped.
+// "2026-11-21T06:15:02.123Z DTF-03 – Task Success job=… attempt=1 file=…",
+// without a newline. Control characters are escaped.
 std::string FormatLine(LogTime time, const WorkerId& worker, const Line& line);
 
 class WorkerLog {

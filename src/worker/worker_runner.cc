@@ -409,7 +409,7 @@ absl::Status WorkerRunner::Prepare(One& one, const Run& run, v1::Ending* ending)
   } else {
     one.own_folders.push_back(run.key);
   }
-  return MakeFolders(*ports_.fs, zone::AttemptFolder(id, run.key.task, run.key.attempt) + "/output");
+  return zone::Zone::MakeAttemptFolder(*ports_.fs, id, run.key.task, run.key.attempt);
 }
 
 void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {

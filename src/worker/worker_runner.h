@@ -1,11 +1,13 @@
 // worker_runner.h: the shell of the workers of one process, all on one loop.
 //
-// Role:       reads their lanes and the control topic, feeds the cores, carries out what they say: journal commits, the executor, heartbeats,
-//             worker.log. Answers come from other threads into one inbox; one wake handles everything that is there, which is where commits
-//             become large and throughput comes from.
+// Role:       reads their lanes and the control topic, feeds the cores, carries out what they say: journal
+//             commits, the executor, heartbeats, worker.log. Answers come from other threads into one inbox;
+//             one wake handles everything that is there, which is where commits become large and throughput
+//             comes from.
 // Output:     log records, store values, scripts.
-// Promises:   (1) notes and events of a step are one Journal::Commit; (2) a file is verified before its script starts; (3) a wake reads a bounded
-//             part of a lane, so that no flood of packets delays a heartbeat.
+// Promises:   (1) notes and events of a step are one Journal::Commit; (2) a file is verified before its
+//             script starts; (3) a wake reads a bounded part of a lane, so that no flood of packets delays a
+//             heartbeat.
 // Threads:    OnExecutorEvent and OnBrowser: any. Everything else: the loop's.
 #pragma once
 
@@ -38,7 +40,8 @@ struct RunnerPorts {
   log::Store* store = nullptr;
   Executor* executor = nullptr;  // scripts; its events go to OnExecutorEvent
   Executor* builtin = nullptr;   // handlers; null: `executor` runs them too
-  zone::Fs* fs = nullptr;        // of the zone; may be null without one: then only builtin handlers without files can run
+  zone::Fs* fs =
+      nullptr;  // of the zone; may be null without one: then only builtin handlers without files can run
 };
 
 struct RunnerOptions {
@@ -54,7 +57,7 @@ struct RunnerOptions {
 struct RunnerWorker {
   WorkerOptions options;  // `store` is set from `opened`
   RunContext context;
-  Opened opened;          // its children were stopped
+  Opened opened;  // its children were stopped
 };
 
 class WorkerRunner {
@@ -71,10 +74,13 @@ class WorkerRunner {
   void OnExecutorEvent(const ExecutorEvent& event);
   void OnBrowser(const WorkerId& worker, const BrowserState& browser);
 
-  // `done` is called once, on the loop, when every worker has said its last word. A second call can only make it sooner.
+  // `done` is called once, on the loop, when every worker has said its last word. A second call can only make it
+  // sooner.
   void BeginShutdown(Shutdown mode, Millis drain_timeout, std::function<void()> done);
   // Called on the loop when the log refuses a worker for good.
-  void OnFatal(std::function<void(const WorkerId&, const absl::Status&)> told) { on_fatal_ = std::move(told); }
+  void OnFatal(std::function<void(const WorkerId&, const absl::Status&)> told) {
+    on_fatal_ = std::move(told);
+  }
 
   struct View {
     WorkerId id;
@@ -114,7 +120,8 @@ class WorkerRunner {
   const RunnerOptions options_;
   std::shared_ptr<Inbox> inbox_;
   std::vector<std::unique_ptr<One>> workers_;
-  std::unordered_map<TaskId, std::vector<std::pair<uint32_t, One*>>> running_;  // which worker runs an attempt
+  std::unordered_map<TaskId, std::vector<std::pair<uint32_t, One*>>>
+      running_;  // which worker runs an attempt
   std::unique_ptr<log::Watch> control_watch_;
   Offset control_next_ = 0;
   bool control_read_ = false;

@@ -146,12 +146,14 @@ class WorkerRunnerTest : public ::testing::Test {
       changed.notify_all();
     });
     std::vector<Offset> next(kPartitions, 0);
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    std::string last;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     for (uint64_t seen = 0; !enough();) {
+      if (::testing::Test::HasFatalFailure()) return;
       {
         std::unique_lock lock(mutex);
         ASSERT_TRUE(changed.wait_until(lock, deadline, [&] { return wakes != seen; }))
-            << "no event for a minute";
+            << "nothing new for long; the last event: " << last;
         seen = wakes;
       }
       for (uint32_t p = 0; p < kPartitions; p++) {
@@ -163,6 +165,7 @@ class WorkerRunnerTest : public ::testing::Test {
           for (const log::RecordView& record : batch->records) {
             v1::Event event;
             ASSERT_TRUE(event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size())));
+            last = event.ShortDebugString();
             each(event);
           }
         }

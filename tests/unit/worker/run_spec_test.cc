@@ -48,6 +48,21 @@ TEST(RunSpecTest, AScriptGetsWhatTheContractSays) {
   EXPECT_EQ(MakeRunSpec(context, key, packet).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(RunSpecTest, AHandlerNeedsNoProgramWithAFileOrWithout) {
+  RunContext context;
+  context.worker = WorkerId("W");
+  context.zone_root = "/z";
+  v1::WorkPacket packet;
+  for (const char* handler : {"noop", "copy"}) {
+    packet.mutable_spec()->set_handler(handler);
+    EXPECT_TRUE(MakeRunSpec(context, Key(1, 1), packet).ok()) << handler;
+  }
+  packet.mutable_file()->set_path("a.csv");
+  const auto spec = MakeRunSpec(context, Key(1, 1), packet);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_EQ(spec->file, "/z/processing/W/" + Key(1, 1).task.ToFileName() + ".1/a.csv");
+}
+
 TEST(RunSpecTest, LogsOfSeveralTasksOfAJobAreToldApart) {
   EXPECT_EQ(AttemptLogPath(WorkerId("W"), Key(1, 1, 1)), "logs/W/" + Job(1).ToString() + "-1.log");
   EXPECT_EQ(AttemptLogPath(WorkerId("W"), Key(1, 1, 7)), "logs/W/" + Job(1).ToString() + "-7-1.log");

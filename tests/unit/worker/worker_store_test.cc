@@ -23,7 +23,7 @@ class WorkerStoreTest : public ::testing::Test {
   }
   void Write(std::vector<log::StoreOp> ops) {
     client_->Commit(std::move(ops), log::Durability::kSynced,
-                            [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
+                    [](const absl::Status& status) { EXPECT_TRUE(status.ok()); });
   }
   const WorkerId id_{"DTF-01"};
   log::SimDisk disk_;
