@@ -135,8 +135,8 @@ void Reaper::OnAppended(uint64_t token, const absl::Status& status, LogTime now)
   waiting_ = false;
   for (const v1::Event& event : in_flight_) {
     if (!event.has_task_republished()) {
-      // May have happened: said again, the fold drops the double. A verdict that was overtaken is void by what
-      // it names (rule R2).
+      // May have happened: said again, the fold drops the double. A verdict that was overtaken is void by
+      // what it names (rule R2).
       if (!status.ok()) verdicts_.push_back(event);
       continue;
     }

@@ -74,8 +74,8 @@ class WorkerRunner {
   void OnExecutorEvent(const ExecutorEvent& event);
   void OnBrowser(const WorkerId& worker, const BrowserState& browser);
 
-  // `done` is called once, on the loop, when every worker has said its last word. A second call can only make it
-  // sooner.
+  // `done` is called once, on the loop, when every worker has said its last word. A second call can only
+  // make it sooner.
   void BeginShutdown(Shutdown mode, Millis drain_timeout, std::function<void()> done);
   // Called on the loop when the log refuses a worker for good.
   void OnFatal(std::function<void(const WorkerId&, const absl::Status&)> told) {

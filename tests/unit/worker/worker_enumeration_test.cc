@@ -1,6 +1,6 @@
-// Every short sequence (six inputs with one slot, five with three) of inputs, answers and crashes, checked step
-// by step and after healing. What must hold is written so that it is obviously right: sets of what ran, what was
-// recorded and what ended.
+// Every short sequence (six inputs with one slot, five with three) of inputs, answers and crashes, checked
+// step by step and after healing. What must hold is written so that it is obviously right: sets of what
+// ran, what was recorded and what ended.
 #include <gtest/gtest.h>
 
 #include <algorithm>
