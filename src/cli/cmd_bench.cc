@@ -22,6 +22,8 @@ void AddBench(Command& root) {
     Command& command = bench.Add(kind, about);
     command.Option("--count", options->count, "How many; 0: as many as make a good figure");
     command.Option("--workers", options->workers, "Workers");
+    command.Option("--capacity", options->capacity, "Slots of each worker; 0: as many as make a good figure");
+    command.Option("--tasks-per-job", options->tasks_per_job, "Tasks in each job (tasks)");
     command.Option("--rate", options->rate, "Submissions a second (latency)");
     command.Option("--data", options->data, "Folder to measure in (else a temporary one)");
     command.Run([options] { return RunBench(*options); });
