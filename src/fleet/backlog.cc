@@ -289,7 +289,6 @@ std::optional<Backlog::Next> Backlog::Pop(LogTime now) {
     TaskQueue& queue = classes_[index].queue;
     const Next next{queue.Head().slot, group.view};
     queue.Pop(Alive());
-    if (!queue.empty()) __builtin_prefetch(&slots_[queue.Ahead().slot], 1);
     Take(index, now);
     return next;
   }

@@ -17,10 +17,6 @@ struct Placement::Impl {
         resources(limits.resources),
         backlog(&slots, &workers, &resources) {}
 
-  bool IsWaiting(uint32_t slot) const {
-    return slots[slot].state == SlotState::kLater || slots[slot].state == SlotState::kReady;
-  }
-
   auto Alive() const {
     return [this](const TaskQueue::Entry& entry) {
       const TaskSlot& task = slots[entry.slot];
@@ -46,34 +42,41 @@ struct Placement::Impl {
     }
   }
 
-  // Out of the queue it stands in. Its class keeps it as a user.
-  void Unqueue(uint32_t slot) {
-    const SlotState was = std::exchange(slots[slot].state, SlotState::kFree);
-    if (was == SlotState::kLater) {
+  // It does not wait any more.
+  void Drop(uint32_t slot) {
+    TaskSlot& task = slots[slot];
+    if (std::exchange(task.state, SlotState::kFree) == SlotState::kLater) {
       later.Dropped(Alive());
     } else {
       backlog.Dropped(slot);
     }
+    backlog.Unuse(task.class_index);
+    slots.Erase(slot);
     waiting--;
   }
 
-  void Forget(uint32_t slot) {
-    backlog.Unuse(slots[slot].class_index);
-    slots.Erase(slot);
+  void Hold(const TaskId& task, uint32_t class_index, uint32_t worker) {
+    TaskSlot& record = held[held.Insert(task)];
+    record.state = SlotState::kHeld;
+    record.class_index = class_index;
+    record.worker = worker;
   }
 
-  // No longer with its worker.
+  // It is not with its worker any more.
   void Vacate(uint32_t slot, std::optional<Millis> ran) {
-    slots[slot].state = SlotState::kFree;
-    backlog.GiveBack(slots[slot].class_index);
-    workers.GaveBack(slots[slot].worker, ran);
+    const TaskSlot& record = held[slot];
+    backlog.GiveBack(record.class_index);
+    backlog.Unuse(record.class_index);
+    workers.GaveBack(record.worker, ran);
+    held.Erase(slot);
     backlog.Refresh();
   }
 
   LogTime now;
   uint64_t sequence = 0;
   size_t waiting = 0;
-  TaskSlots slots;
+  TaskSlots slots;  // those that wait
+  TaskSlots held;   // those with a worker: apart, because they are few and looked for more often
   WorkerIndex workers;
   ResourceTable resources;
   Backlog backlog;
@@ -81,24 +84,17 @@ struct Placement::Impl {
 };
 
 Placement::Placement(PlacementLimits limits) : impl_(std::make_unique<Impl>(limits)) {}
+Placement::Placement(Placement&&) noexcept = default;
+Placement& Placement::operator=(Placement&&) noexcept = default;
 Placement::~Placement() = default;
 
 void Placement::Add(const TaskId& task, const Needs& needs, int32_t priority, LogTime due) {
   Impl& s = *impl_;
-  const uint32_t class_index = s.backlog.Use(needs);  // first: so that its class outlives being moved
-  uint32_t slot = s.slots.Find(task);
-  if (slot == TaskSlots::kNone) {
-    slot = s.slots.Insert(task);
-  } else {
-    if (s.IsWaiting(slot)) {
-      s.Unqueue(slot);
-    } else {
-      s.Vacate(slot, std::nullopt);
-    }
-    s.backlog.Unuse(s.slots[slot].class_index);
-  }
+  if (const uint32_t with = s.held.Find(task); with != TaskSlots::kNone) s.Vacate(with, std::nullopt);
+  Remove(task);
+  const uint32_t slot = s.slots.Insert(task);
   TaskSlot& record = s.slots[slot];
-  record.class_index = class_index;
+  record.class_index = s.backlog.Use(needs);
   record.order = TaskOrder::Make(priority, due, ++s.sequence);
   s.waiting++;
   if (due <= s.now) {
@@ -111,11 +107,8 @@ void Placement::Add(const TaskId& task, const Needs& needs, int32_t priority, Lo
 }
 
 void Placement::Remove(const TaskId& task) {
-  Impl& s = *impl_;
-  const uint32_t slot = s.slots.Find(task);
-  if (slot == TaskSlots::kNone || !s.IsWaiting(slot)) return;
-  s.Unqueue(slot);
-  s.Forget(slot);
+  const uint32_t slot = impl_->slots.Find(task);
+  if (slot != TaskSlots::kNone) impl_->Drop(slot);
 }
 
 void Placement::SetWorker(const WorkerId& worker, const WorkerOffer& offer) {
@@ -131,37 +124,27 @@ void Placement::RemoveWorker(const WorkerId& worker) {
 void Placement::Occupy(const TaskId& task, const Needs& needs, const WorkerId& worker, LogTime now) {
   Impl& s = *impl_;
   s.Advance(now);
-  uint32_t slot = s.slots.Find(task);
-  if (slot != TaskSlots::kNone && !s.IsWaiting(slot)) {
-    if (s.workers.Id(s.slots[slot].worker) == worker) return;
-    const uint32_t before = s.slots[slot].worker;
-    s.slots[slot].worker = s.workers.Intern(worker);
-    s.workers.Took(s.slots[slot].worker, false);
+  const uint32_t slot = s.held.Find(task);
+  if (slot != TaskSlots::kNone) {
+    if (s.workers.Id(s.held[slot].worker) == worker) return;
+    const uint32_t before = std::exchange(s.held[slot].worker, s.workers.Intern(worker));
+    s.workers.Took(s.held[slot].worker, false);
     s.workers.GaveBack(before, std::nullopt);
     s.backlog.Refresh();
     return;
   }
+  Remove(task);
   const uint32_t class_index = s.backlog.Use(needs);
-  if (slot == TaskSlots::kNone) {
-    slot = s.slots.Insert(task);
-  } else {
-    s.Unqueue(slot);
-    s.backlog.Unuse(s.slots[slot].class_index);
-  }
-  s.slots[slot].class_index = class_index;
-  s.slots[slot].state = SlotState::kOccupied;
-  s.slots[slot].worker = s.workers.Intern(worker);
-  s.workers.Took(s.slots[slot].worker, false);
+  const uint32_t index = s.workers.Intern(worker);
+  s.Hold(task, class_index, index);
+  s.workers.Took(index, false);
   s.backlog.Take(class_index, s.now);
   s.backlog.Refresh();
 }
 
 void Placement::Release(const TaskId& task, std::optional<Millis> ran) {
-  Impl& s = *impl_;
-  const uint32_t slot = s.slots.Find(task);
-  if (slot == TaskSlots::kNone || s.IsWaiting(slot)) return;
-  s.Vacate(slot, ran);
-  s.Forget(slot);
+  const uint32_t slot = impl_->held.Find(task);
+  if (slot != TaskSlots::kNone) impl_->Vacate(slot, ran);
 }
 
 std::vector<Assignment> Placement::Place(LogTime now, size_t max) {
@@ -173,12 +156,13 @@ std::vector<Assignment> Placement::Place(LogTime now, size_t max) {
   while (out.size() < max) {
     const auto next = s.backlog.Pop(s.now);
     if (!next) break;
-    TaskSlot& task = s.slots[next->slot];
-    task.state = SlotState::kOccupied;
-    task.worker = s.workers.Best(next->view);
+    const TaskId task = s.slots[next->slot].id();
+    const uint32_t worker = s.workers.Best(next->view);
+    s.Hold(task, s.slots[next->slot].class_index, worker);
+    s.slots.Erase(next->slot);
     s.waiting--;
-    out.push_back({task.id(), s.workers.Id(task.worker)});
-    s.workers.Took(task.worker, true);
+    out.push_back({task, s.workers.Id(worker)});
+    s.workers.Took(worker, true);
     s.backlog.Refresh();
   }
   return out;
@@ -206,9 +190,10 @@ uint32_t Placement::Credit(const WorkerId& worker) const {
 
 std::string Placement::WhyWaiting(const TaskId& task, LogTime now) const {
   const Impl& s = *impl_;
+  const uint32_t with = s.held.Find(task);
+  if (with != TaskSlots::kNone) return "it is with " + s.workers.Id(s.held[with].worker).name;
   const uint32_t slot = s.slots.Find(task);
   if (slot == TaskSlots::kNone) return "it does not wait";
-  if (!s.IsWaiting(slot)) return "it is with " + s.workers.Id(s.slots[slot].worker).name;
   now = std::max(now, s.now);
   if (now < s.slots[slot].order.due()) return "not due for " + InWords(s.slots[slot].order.due() - now);
   return s.backlog.WhyWaiting(s.slots[slot].class_index, now);

@@ -6,18 +6,19 @@
 // Invariants: (1) a task is given only to a worker that qualifies and has credit; (2) priority first, then age (due time, then the order of Add);
 //             (3) among those that qualify the smallest load/capacity wins (least-loaded) or the next in turn (round-robin);
 //             (4) resources and ordering keys are never over-used; (5) one task that no worker can take delays no other.
-// Cost:       O(log n) a decision, whatever the numbers of workers and tasks; at most kBytesPerTask a waiting task.
+// Cost:       O(log n) a decision, whatever the numbers of workers, tasks and ordering keys; about 90 bytes a waiting task (bench/placement_bench).
+// Time:       never goes back: of two moments handed in the later one counts.
+// Parts:      backlog.h (waiting tasks, a tournament), worker_index.h (who takes the next one), resource_table.h, task_slots.h, task_queue.h,
+//             indexed_heap.h.
 // Threads:    one owner.
 #pragma once
 
-#include <chrono>
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "fleet/ids.h"
@@ -28,9 +29,9 @@ namespace laneway {
 enum class PlacementPolicy : uint8_t { kLeastLoaded, kRoundRobin };
 
 struct ResourceLimit {
-  uint32_t concurrent_max = 0;   // 0: no limit
-  uint32_t rate_count = 0;       // starts …
-  Millis rate_window{0};         // … in each window of this length; 0: no limit
+  uint32_t concurrent_max = 0;  // 0: no limit
+  uint32_t rate_count = 0;      // starts …
+  Millis rate_window{0};        // … in each window of this length; 0: no limit
 };
 
 struct PlacementLimits {
@@ -44,13 +45,13 @@ struct Needs {
   bool browser = false;
   std::vector<std::string> labels;     // sorted
   std::vector<std::string> resources;  // sorted
-  std::string ordering_key;            // empty: none
+  std::string ordering_key;  // tasks of one key run one at a time, in the order of invariant 2; empty: none
   friend auto operator<=>(const Needs&, const Needs&) = default;
 };
 
 struct WorkerOffer {
   uint32_t capacity = 1;
-  bool open = true;              // false: paused, draining, lost: gets nothing
+  bool open = true;  // false: paused, draining, lost: gets nothing
   bool browser_connected = false;
   std::vector<std::string> labels;  // sorted
 };
@@ -63,9 +64,11 @@ struct Assignment {
 class Placement {
  public:
   explicit Placement(PlacementLimits limits);
+  Placement(Placement&&) noexcept;
+  Placement& operator=(Placement&&) noexcept;
   ~Placement();
 
-  // A task waits from now on; it may be placed when `due` has come. A task that waits already is moved.
+  // A task waits from now on; it may be placed when `due` has come. A task that waits already is moved; one that is with a worker is released.
   void Add(const TaskId& task, const Needs& needs, int32_t priority, LogTime due);
   // It does not wait any more (placed by another, cancelled). Unknown: nothing happens.
   void Remove(const TaskId& task);

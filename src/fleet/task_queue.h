@@ -1,8 +1,7 @@
 // task_queue.h: waiting tasks in their order: priority first, then age.
 //
-// Role:       pure structure; part of Placement. Most tasks come in their order already: they stand in a
-// plain row, read from the front. Those that
-//             do not stand in a heap. The first of the two fronts is the head.
+// Role:       pure structure; part of Placement. Most tasks of a priority come in their order already: they stand in a plain row, read from the
+//             front. Those that do not stand in a heap. The first of the fronts is the head.
 // Invariants: the head is alive (whoever removes a task elsewhere calls Dropped); at most half of what is
 // held, and a few, is dead. Cost:       O(1) for tasks that come in order, O(log n) for others. 24 bytes an
 // entry. Threads:    one owner.
@@ -10,6 +9,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -45,37 +45,32 @@ struct TaskOrder {
 
 class TaskQueue {
  public:
+  static constexpr size_t kRowsMax = 16;  // tasks of more priorities than this go into the heap
+
   struct Entry {
     TaskOrder key;
     uint32_t slot = 0;
   };
 
-  bool empty() const { return row_first_ == row_.size() && heap_.empty(); }
+  bool empty() const { return NoRow() && heap_.empty(); }
 
   const Entry& Head() const {
-    if (heap_.empty()) return row_[row_first_];
-    if (row_first_ == row_.size()) return heap_.front();
-    return row_[row_first_].key < heap_.front().key ? row_[row_first_] : heap_.front();
-  }
-
-  // One that will be the head soon, most likely: its record may be fetched from memory meanwhile. Not empty.
-  const Entry& Ahead() const {
-    constexpr size_t kAhead = 4;
-    if (row_first_ == row_.size()) return heap_.front();
-    return row_[row_first_ + kAhead < row_.size() ? row_first_ + kAhead : row_.size() - 1];
+    if (heap_.empty()) return rows_.front().Front();
+    return FromRow() ? rows_.front().Front() : heap_.front();
   }
 
   void Push(const TaskOrder& key, uint32_t slot) {
-    if (row_first_ == row_.size()) {
-      row_.clear();
-      row_first_ = 0;
-      row_.push_back({key, slot});
-    } else if (row_.back().key < key) {
-      row_.push_back({key, slot});
-    } else {
-      heap_.push_back({key, slot});
-      SiftUp(heap_, heap_.size() - 1, Entry{key, slot}, [](const Entry&, size_t) {});
+    const Entry entry{key, slot};
+    const auto rank = static_cast<uint32_t>(key.hi >> 32);
+    if (rows_.size() == 1 && NoRow()) rows_.front().rank = rank;
+    auto row = rows_.begin();
+    while (row != rows_.end() && row->rank < rank) ++row;
+    if (row == rows_.end() || row->rank != rank) {
+      if (rows_.size() == kRowsMax) return PushToHeap(entry);
+      row = rows_.insert(row, Row{rank, 0, {}});
     }
+    if (!row->entries.empty() && !(row->entries.back().key < key)) return PushToHeap(entry);
+    row->entries.push_back(entry);
   }
 
   // Takes the head away, and what is dead behind it.
@@ -90,31 +85,59 @@ class TaskQueue {
   void Dropped(Alive alive) {
     dead_++;
     DropDeadHeads(alive);
-    if (dead_ > 16 && dead_ > (row_.size() - row_first_ + heap_.size()) / 2) Sweep(alive);
+    if (dead_ > 16 && dead_ > Held() / 2) Sweep(alive);
   }
 
  private:
-  static constexpr size_t kKeepCapacity = 4096;  // entries; an emptied queue gives larger memory back
+  static constexpr size_t kKeepCapacity = 4096;  // entries; an emptied row gives larger memory back
+
+  struct Row {
+    uint32_t rank = 0;  // the priority's part of the order
+    uint32_t first = 0;
+    std::vector<Entry> entries;  // ascending; its front is `first`
+    const Entry& Front() const { return entries[first]; }
+  };
+
+  bool NoRow() const { return rows_.empty() || rows_.front().entries.empty(); }
+  // Not empty: is the head in a row? All of the first row goes before all of the others.
+  bool FromRow() const {
+    return !NoRow() && (heap_.empty() || rows_.front().Front().key < heap_.front().key);
+  }
+
+  size_t Held() const {
+    size_t held = heap_.size();
+    for (const Row& row : rows_) held += row.entries.size() - row.first;
+    return held;
+  }
+
+  void PushToHeap(const Entry& entry) {
+    heap_.push_back(entry);
+    SiftUp(heap_, heap_.size() - 1, entry, [](const Entry&, size_t) {});
+  }
 
   void PopOne() {
-    const bool from_row =
-        heap_.empty() || (row_first_ < row_.size() && row_[row_first_].key < heap_.front().key);
-    if (from_row) {
-      row_first_++;
-      if (row_first_ == row_.size()) {
-        row_.clear();
-        row_first_ = 0;
-        if (row_.capacity() > kKeepCapacity) row_.shrink_to_fit();
-      } else if (row_first_ >= 64 && row_first_ > row_.size() / 2) {
-        row_.erase(row_.begin(), row_.begin() + static_cast<ptrdiff_t>(row_first_));
-        row_first_ = 0;
-      }
-      return;
-    }
+    if (FromRow()) return PopFromRow();
     const Entry last = heap_.back();
     heap_.pop_back();
     if (!heap_.empty()) SiftDown(heap_, 0, last, [](const Entry&, size_t) {});
     if (heap_.empty() && heap_.capacity() > kKeepCapacity) heap_.shrink_to_fit();
+  }
+
+  void PopFromRow() {
+    Row& row = rows_.front();
+    row.first++;
+    if (row.first == row.entries.size()) {
+      if (rows_.size() > 1) {
+        rows_.erase(rows_.begin());
+        return;
+      }
+      row.entries.clear();  // the last row stays, and its memory with it
+      row.first = 0;
+      if (row.entries.capacity() > kKeepCapacity) row.entries.shrink_to_fit();
+    } else if (row.first >= 64 && row.first > row.entries.size() / 2) {
+      row.entries.erase(row.entries.begin(), row.entries.begin() + static_cast<ptrdiff_t>(row.first));
+      row.first = 0;
+    }
   }
 
   template <class Alive>
@@ -127,17 +150,21 @@ class TaskQueue {
 
   template <class Alive>
   void Sweep(Alive alive) {
-    row_.erase(row_.begin(), row_.begin() + static_cast<ptrdiff_t>(row_first_));
-    row_first_ = 0;
-    std::erase_if(row_, [&](const Entry& entry) { return !alive(entry); });
-    std::erase_if(heap_, [&](const Entry& entry) { return !alive(entry); });
+    const auto dead = [&](const Entry& entry) { return !alive(entry); };
+    for (Row& row : rows_) {
+      row.entries.erase(row.entries.begin(), row.entries.begin() + static_cast<ptrdiff_t>(row.first));
+      row.first = 0;
+      std::erase_if(row.entries, dead);
+    }
+    std::erase_if(rows_, [](const Row& row) { return row.entries.empty(); });
+    std::erase_if(heap_, dead);
+    // Ascending is a heap.
     std::sort(heap_.begin(), heap_.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
     dead_ = 0;
   }
 
-  std::vector<Entry> row_;  // ascending; its front is row_first_
+  std::vector<Row> rows_;  // by rank; none is empty, but for one that is alone
   std::vector<Entry> heap_;
-  uint32_t row_first_ = 0;
   uint32_t dead_ = 0;
 };
 

@@ -1,10 +1,11 @@
-// task_slots.h: what Placement keeps of one task, found by the task's id.
+// task_slots.h: what Placement keeps of tasks that wait, and of tasks that are with a worker, found by the task's id.
 //
 // Role:       pure structure; part of Placement. Records stand in blocks and never move; a flat table finds
 // them by id. Cost:       O(1). 48 bytes a record, and 8 to 24 of the table. Threads:    one owner.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -13,14 +14,14 @@
 
 namespace laneway {
 
-enum class SlotState : uint32_t { kFree, kLater, kReady, kOccupied };
+enum class SlotState : uint32_t { kFree, kLater, kReady, kHeld };
 
 struct TaskSlot {
   JobId job;
   uint32_t n = 0;
   uint32_t class_index = 0;
   TaskOrder order;
-  uint32_t worker = 0;  // kOccupied: with whom. kFree: the next free slot
+  uint32_t worker = 0;  // kHeld: with whom. kFree: the next free slot
   SlotState state = SlotState::kFree;
 
   TaskId id() const { return {job, n}; }
@@ -36,6 +37,7 @@ class TaskSlots {
   uint32_t Find(const TaskId& task) const;  // kNone: unknown
   uint32_t Insert(const TaskId& task);      // must be unknown
   void Erase(uint32_t slot);
+  static uint32_t HashOf(const TaskId& task) { return static_cast<uint32_t>(std::hash<TaskId>()(task)); }
 
  private:
   static constexpr uint32_t kBlock = 1024;
@@ -44,11 +46,6 @@ class TaskSlots {
     uint32_t slot = kNone;
   };
 
-  // Eight tasks of a job that follow each other share a cache line of cells.
-  static uint32_t HashOf(const TaskId& task) {
-    const uint64_t hash = Mix64(task.job.hi ^ Mix64(task.job.lo + task.n / 8));
-    return static_cast<uint32_t>((hash & ~uint64_t{7}) | (((hash >> 32) + task.n) & 7));
-  }
   void Rehash(size_t cells);
 
   std::vector<std::unique_ptr<TaskSlot[]>> blocks_;

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 namespace laneway {
 namespace {
 
@@ -35,6 +38,14 @@ TEST(IdsTest, WorkerNamesAreSafeAsFoldersAndLabels) {
   for (const char* good : {"DTF-03", "a", "9.b_c"}) EXPECT_TRUE(IsWorkerName(good)) << good;
   for (const char* bad : {"", ".", "..", "-x", "a/b", "a b", "a\n", ".claim-x", "ü"}) EXPECT_FALSE(IsWorkerName(bad)) << bad;
   EXPECT_FALSE(IsWorkerName(std::string(65, 'a')));
+}
+
+TEST(IdsTest, TasksOfJobsThatFollowEachOtherAreHashedApart) {
+  std::set<size_t> hashes;
+  for (uint64_t job = 0; job < 300; job++) {
+    for (uint32_t n = 1; n <= 300; n++) hashes.insert(std::hash<TaskId>()(TaskId{JobId{7, job}, n}));
+  }
+  EXPECT_EQ(hashes.size(), 300U * 300U);
 }
 
 TEST(IdsTest, PartitionsNeverChange) {  // recorded logs depend on them
