@@ -1,7 +1,8 @@
 // check_zone.h: what would go wrong with this dispatch zone, said before it does.
 //
 // Role:       for `laneway doctor` and for the check of a configuration at start.
-// Input:      the zone's path. Output: problems, each with what to do; none when all is well.
+// Input:      the zone's path.
+// Output:     problems, each with what to do; none when all is well.
 // Effects:    a folder named .probe-… is made and renamed between the folders that exist, and removed again.
 // Threads:    any.
 #pragma once

@@ -1,15 +1,14 @@
 // fs.h: the few file-system calls the zone needs, below one root folder.
 //
 // Role:       interface to the outside: PosixFs (openat2 below the zone's root, never through a symlink,
-// never out of it),
-//             MemoryFs (tests: loses unsynced renames at power loss, lets others act and faults happen before
-//             any call).
+//             never out of it), MemoryFs (tests: loses unsynced renames at power loss, lets others act and
+//             faults happen before any call).
 // Shapes:     paths are relative to the root, "/"-separated bytes, without ".", "..", empty parts or a
-// leading "/". Errors:     NOT_FOUND (a source or folder is missing), ALREADY_EXISTS (a target is there),
-// RESOURCE_EXHAUSTED (no
-//             space, quota), PERMISSION_DENIED, UNAVAILABLE (try again: ESTALE, EIO, …), INVALID_ARGUMENT
-//             (leaves the root, a symlink on the way, too long, another device), DATA_LOSS (a sync failed:
-//             what was done may be undone).
+//             leading "/".
+// Errors:     NOT_FOUND (a source or folder is missing), ALREADY_EXISTS (a target is there),
+//             RESOURCE_EXHAUSTED (no space, quota), PERMISSION_DENIED, UNAVAILABLE (try again: ESTALE, EIO,
+//             …), INVALID_ARGUMENT (leaves the root, a symlink on the way, too long, another device),
+//             DATA_LOSS (a sync failed: what was done may be undone).
 // Threads:    any; a Zone uses it from one.
 #pragma once
 

@@ -1,4 +1,5 @@
-// inotify.h: hints that something happened in incoming/, so that a file need not wait for the next full look.
+// inotify.h: hints that something happened in incoming/, so that a file need not wait for the next full
+// look.
 //
 // Role:       shell around inotify(7). Only hints: network shares tell nothing of remote writers, queues
 //             overflow, watches get lost. The regular full look finds everything without it.

@@ -1,11 +1,9 @@
 // path.h: names and paths inside the zone, as bytes.
 //
 // Role:       pure helpers. Every path that came from outside (a record, a directory listing) passes
-// CheckPath before it
-//             reaches the file system.
+//             CheckPath before it reaches the file system.
 // Shapes:     as fs.h: relative, "/"-separated, no ".", "..", empty parts, leading or trailing "/", no NUL.
-// Any other
-//             byte may occur: newlines, leading dashes, bytes that are not UTF-8.
+//             Any other byte may occur: newlines, leading dashes, bytes that are not UTF-8.
 // Threads:    functions.
 #pragma once
 

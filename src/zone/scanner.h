@@ -2,12 +2,13 @@
 //
 // Role:       pure bookkeeping over listings of an Fs: what is new, what has settled, what has gone, what
 //             must be refused.
-// Input:      Scan(now): a full look; Hint(path): inotify saw something there. Output: Findings.
+// Input:      Scan(now): a full look; Hint(path): inotify saw something there.
+// Output:     Findings.
 // Invariants: (1) a file is reported once for each identity; (2) never while it grows, is open for writing
 //             (where that can be told), is younger than the settle time since it was last seen to change, or
-//             carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files); (3) a
-//             file moved in or closed after writing (a hint that says so) need not settle; (4) what could not
-//             be looked at has not vanished.
+//             carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files); (3)
+//             a file moved in or closed after writing (a hint that says so) need not settle; (4) what could
+//             not be looked at has not vanished.
 // Clocks:     times of files are compared with each other only; how long they stay the same is measured with
 //             `now`.
 // Bound:      listing is one pass; kCompleteMax files a look; about 200 bytes of memory a file in incoming/.

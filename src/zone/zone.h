@@ -2,16 +2,15 @@
 // completed, failed or quarantine.
 //
 // Role:       the rules Z1–Z5, over any Fs. The active dispatcher decides what is to be done; this does it,
-// and says what
-//             it found.
-// Input:      batches of requests. Output: one result each. Folders of all renames of a batch are synced
-// before a call
-//             returns (rule Z5); larger batches cost less a file.
-// Invariants: (1) a file is in exactly one place; (2) nothing is overwritten or removed that is not ours; (3)
-// a file only
-//             moves forward, and never out of a folder of a newer attempt than the request names (Z1); (4)
-//             files leave incoming/ and failed/ only through our own staging folder (Z2); (5) when the
-//             staging folder is gone, every call answers FAILED_PRECONDITION: we were succeeded (Z3).
+//             and says what it found.
+// Input:      batches of requests.
+// Output:     one result each. Folders of all renames of a batch are synced before a call returns (rule Z5);
+//             larger batches cost less a file.
+// Invariants: (1) a file is in exactly one place; (2) nothing is overwritten or removed that is not ours;
+//             (3) a file only moves forward, and never out of a folder of a newer attempt than the request
+//             names (Z1); (4) files leave incoming/ and failed/ only through our own staging folder (Z2);
+//             (5) when the staging folder is gone, every call answers FAILED_PRECONDITION: we were succeeded
+//             (Z3).
 // Names:      paths that come from outside are checked before use: INVALID_ARGUMENT, never retried.
 // Restart:    every call may be repeated after a crash at any point in it; it continues where it was.
 // Threads:    one.
