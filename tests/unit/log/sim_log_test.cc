@@ -232,8 +232,8 @@ FaultRun RunFaulty(FaultPlan plan, int appends) {
     }
     run.counts = log.counts();
   }
-  for (const RecordView& record : client->Read(kEvents0, 0, 1 << 20)->records)
-    run.values.emplace_back(record.value);
+  const auto batch = client->Read(kEvents0, 0, 1 << 20);
+  for (const RecordView& record : batch->records) run.values.emplace_back(record.value);
   return run;
 }
 
