@@ -7,7 +7,8 @@
 //             (5) an append answered UNKNOWN may have happened; any other error: it did not.
 // Errors:     RESOURCE_EXHAUSTED: too much is waiting, or the disk is full: take nothing new, try again. UNAVAILABLE: try again.
 //             UNKNOWN: may have happened. INVALID_ARGUMENT: no such topic or partition, or a record over kRecordBytesMax. DATA_LOSS: stop.
-// Threads:    every function from any thread. `AppendDone` and `wake` run on a thread of the log's: they must be short and must not call back.
+// Threads:    every function from any thread. `AppendDone` and `wake` run on a thread of the log's, refusals at once included: they must be
+//             short and must not wait for the log (EnsureTopic, Trim); reading is allowed.
 #pragma once
 
 #include <cstdint>
@@ -100,7 +101,7 @@ class Log {
   virtual absl::Status EnsureTopic(Topic topic, uint32_t partitions) = 0;
   virtual absl::StatusOr<uint32_t> Partitions(Topic topic) = 0;
 
-  // Records below `below` may go. Idempotent; never behind the end.
+  // Records below `below` may go. Idempotent. OUT_OF_RANGE: behind the end; nothing is trimmed.
   virtual absl::Status Trim(TopicPartition partition, Offset below) = 0;
 
   // `wake` is called after records became readable in any of these partitions (at least once after the last of them; calls may be merged).

@@ -1,6 +1,7 @@
 #include "log/rocks.h"
 
 #include <cerrno>
+#include <cstdarg>
 #include <cstring>
 #include <utility>
 
@@ -51,6 +52,15 @@ class WatchedFile : public rocksdb::FSWritableFileOwnerWrapper {
   const bool is_wal_;
 };
 
+// RocksDB's own log goes nowhere. Its file lies on the same disk, and once a line could not be written the next one ends the process
+// (Debian's build has assertions): a full disk would kill us. What matters comes as a status, and is told with it.
+class NoLogger : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  NoLogger() : Logger(rocksdb::InfoLogLevel::HEADER_LEVEL) {}
+  void Logv(const char*, va_list) override {}
+};
+
 }  // namespace
 
 WatchedFileSystem::WatchedFileSystem(IoHook hook)
@@ -86,8 +96,7 @@ rocksdb::Options MakeRocksOptions(const RocksSettings& settings, rocksdb::Env* e
   options.max_write_buffer_number = 2;
   options.max_background_jobs = 2;
   options.max_open_files = 256;
-  options.keep_log_file_num = 3;
-  options.max_log_file_size = 1 << 20;
+  options.info_log = std::make_shared<NoLogger>();
   options.max_manifest_file_size = 16 << 20;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;

@@ -36,6 +36,7 @@ class Store {
   virtual void Commit(std::vector<StoreOp> ops, Durability durability, CommitDone done) = 0;
   virtual absl::StatusOr<std::optional<std::string>> Get(std::string_view key) = 0;
   // Calls `each` for keys in [begin, end) in order (backwards: from the highest below `end` down) until it returns false.
+  // An empty `end` is behind the last key. `each` must not wait for the store.
   virtual absl::Status Scan(std::string_view begin, std::string_view end, bool backwards,
                             const std::function<bool(std::string_view key, std::string_view value)>& each) = 0;
 };
