@@ -109,7 +109,8 @@ void Liveness::On(const FoldSays& says, LogTime now, std::vector<Verdict>*) {
   if (member.fold_lost != says.lost) {
     member.said.reset();
     if (!says.lost) {
-      // That it is called returned is a sign of life, though the beat it rests on may not have been read here yet.
+      // That it is called returned is a sign of life, though the beat it rests on may not have been
+      // read here yet.
       member.last_sign = std::max(member.last_sign, now);
       member.browser_since = std::max(member.browser_since, now);
     }

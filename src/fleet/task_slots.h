@@ -1,4 +1,5 @@
-// task_slots.h: what Placement keeps of tasks that wait, and of tasks that are with a worker, found by the task's id.
+// task_slots.h: what Placement keeps of tasks that wait, and of tasks that are with a worker, found by the
+// task's id.
 //
 // Role:       pure structure; part of Placement. Records stand in blocks and never move; a flat table finds
 // them by id. Cost:       O(1). 48 bytes a record, and 8 to 24 of the table. Threads:    one owner.

@@ -1,4 +1,6 @@
-// Placement with many of everything. Times are printed; what is asserted are results, and bounds that only a wrong order of growth can miss.
+// Placement with many of everything. Times are printed; what is asserted are results, and bounds that only
+// a wrong
+// order of growth can miss.
 #include <gtest/gtest.h>
 
 #include <time.h>
@@ -28,7 +30,8 @@ void SetWorkers(Placement* placement, uint32_t workers) {
   }
 }
 
-// Microseconds for one task to be added, one placed and one released, while `tasks` wait and all workers are busy.
+// Microseconds for one task to be added, one placed and one released, while `tasks` wait and all workers
+// are busy.
 double CycleMicros(uint32_t workers, uint32_t tasks) {
   Placement placement({.prefetch_max = 0});
   SetWorkers(&placement, workers);
@@ -59,7 +62,8 @@ TEST(PlacementScaleTest, ADecisionAmongMillionsCostsLittleMoreThanAmongFew) {
 TEST(PlacementScaleTest, ManyKeysAndBlockedTasksDelayNobody) {  // invariant 5
   Placement placement({.resources = {{"full", {.concurrent_max = 1}}}, .prefetch_max = 0});
   SetWorkers(&placement, 10);
-  // In front of everybody: 100,000 keys that are taken, tasks for a resource that is full, tasks that nobody can take.
+  // In front of everybody: 100,000 keys that are taken, tasks for a resource that is full, tasks that
+  // nobody can take.
   uint32_t added = 0;
   for (uint32_t key = 0; key < 100000; key++) {
     Needs needs{.ordering_key = "k" + std::to_string(key)};
