@@ -178,5 +178,69 @@ TEST(PlacementPropertyTest, EveryAssignmentIsTheModels) {
   }
 }
 
+// All sequences of five of these, each followed by a Place: whatever was done before, what is placed is the model's.
+TEST(PlacementPropertyTest, EveryShortSequencePlacesWhatTheModelPlaces) {
+  const Needs plain, key{.ordering_key = "x"}, browser{.browser = true}, scarce{.resources = {"r"}};
+  const WorkerId a("A"), b("B");
+  const auto task = [](uint32_t n) { return TaskId{JobId{0, 7}, n}; };
+  const LogTime t0{1000}, later{1050};
+  const WorkerOffer one{.capacity = 1}, closed{.capacity = 1, .open = false},
+      seeing{.capacity = 2, .browser_connected = true};
+  const auto act = [&](auto& placement, uint32_t what) {
+    switch (what) {
+      case 0:
+        return placement.Add(task(1), key, 0, t0);
+      case 1:
+        return placement.Add(task(2), key, 5, t0);
+      case 2:
+        return placement.Add(task(3), scarce, 1, later);
+      case 3:
+        return placement.Add(task(4), browser, 9, t0);
+      case 4:
+        return placement.Add(task(5), scarce, 0, t0);
+      case 5:
+        return placement.SetWorker(a, one);
+      case 6:
+        return placement.SetWorker(a, closed);
+      case 7:
+        return placement.SetWorker(b, seeing);
+      case 8:
+        return placement.RemoveWorker(b);
+      case 9:
+        return placement.Occupy(task(1), key, b, t0);
+      case 10:
+        return placement.Release(task(1), Millis(1));
+      case 11:
+        return placement.Release(task(5), std::nullopt);
+      case 12:
+        return placement.Remove(task(2));
+      default:
+        placement.Place(t0, 1);
+    }
+  };
+  constexpr uint32_t kActions = 14;
+  const PlacementLimits limits{
+      .resources = {{"r", {.concurrent_max = 1, .rate_count = 2, .rate_window = Millis(60)}}}};
+  size_t placed = 0;
+  for (uint32_t code = 0; code < kActions * kActions * kActions * kActions * kActions; code++) {
+    Placement real(limits);
+    PlacementModel model(limits);
+    real.SetWorker(a, one);
+    model.SetWorker(a, one);
+    uint32_t rest = code;
+    for (int step = 0; step < 5; step++, rest /= kActions) {
+      act(real, rest % kActions);
+      act(model, rest % kActions);
+    }
+    for (const LogTime now : {t0, later}) {
+      const auto got = real.Place(now, 9);
+      placed += got.size();
+      ASSERT_EQ(Words(got), Words(model.Place(now, 9))) << "sequence " << code << " at " << now.ms;
+    }
+    ASSERT_EQ(real.waiting(), model.waiting()) << "sequence " << code;
+  }
+  EXPECT_GT(placed, 100000U);
+}
+
 }  // namespace
 }  // namespace laneway
