@@ -21,12 +21,13 @@ namespace laneway::api {
 class EventStream {
  public:
   virtual ~EventStream() = default;
-  // False when the client has gone, or is so slow that more than the stream's bound waits: it was closed then, and may come back with
-  // Last-Event-ID.
+  // False when the client has gone, or is so slow that more than the stream's bound waits: it was closed
+  // then, and may come back with Last-Event-ID.
   virtual bool Write(std::string text) = 0;
   virtual void Close() = 0;
 };
-// `waiting_max`: bytes that may wait for a slow client. A comment line goes out after 15 s of silence, so that proxies keep it open.
+// `waiting_max`: bytes that may wait for a slow client. A comment line goes out after 15 s of silence, so
+// that proxies keep it open.
 std::shared_ptr<EventStream> MakeEventStream(size_t waiting_max = 1 << 20);
 
 struct HttpRequest {
@@ -56,8 +57,8 @@ HttpResponse JsonResponse(std::string body, int status = 200);
 // RFC 9457. `errors`: each one line; shown as a list.
 HttpResponse ProblemResponse(int status, std::string_view detail,
                              const std::vector<std::string>& errors = {});
-// By the status codes' reactions: INVALID_ARGUMENT 400, NOT_FOUND 404, ALREADY_EXISTS and ABORTED 409, FAILED_PRECONDITION 409,
-// RESOURCE_EXHAUSTED 429, UNAVAILABLE and DEADLINE_EXCEEDED 503, others 500.
+// By the status codes' reactions: INVALID_ARGUMENT 400, NOT_FOUND 404, ALREADY_EXISTS and ABORTED 409,
+// FAILED_PRECONDITION 409, RESOURCE_EXHAUSTED 429, UNAVAILABLE and DEADLINE_EXCEEDED 503, others 500.
 HttpResponse ProblemResponse(const absl::Status& status);
 std::string_view HttpStatusTitle(int status);
 

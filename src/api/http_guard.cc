@@ -54,7 +54,8 @@ HttpGuard::HttpGuard(ops::Secret<std::string> token, std::vector<std::string> al
   if (gethostname(name, sizeof name - 1) == 0) hosts_.push_back(Lower(name));
 }
 
-// A page of another site reaches us only under a name of its own (DNS rebinding): addresses are safe, names must be known.
+// A page of another site reaches us only under a name of its own (DNS rebinding): addresses are safe, names
+// must be known.
 bool HttpGuard::HostAllowed(const std::string& host) const {
   return IsAddress(host) || std::find(hosts_.begin(), hosts_.end(), host) != hosts_.end();
 }

@@ -12,15 +12,15 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <cctype>
-#include <ctime>
 #include <limits>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
 
+#include "api/event_stream.h"
 #include "api/http_guard.h"
+#include "api/router.h"
 #include "ops/text.h"
 
 namespace laneway::api {
@@ -40,63 +40,6 @@ constexpr size_t kBodyBytesPerMs = 64;       // a body slower than 64 KB/s is cu
 constexpr milliseconds kBodyTime{10'000};    // and this on top
 constexpr milliseconds kWriteTime{60'000};
 
-// What waits for a slow client, between the handler that writes and the session that sends.
-class StreamQueue : public EventStream {
- public:
-  explicit StreamQueue(size_t waiting_max) : waiting_max_(waiting_max) {}
-
-  bool Write(std::string text) override {
-    std::lock_guard lock(mutex_);
-    if (closed_) return false;
-    if (waiting_.size() + text.size() > waiting_max_) closed_ = true;
-    if (!closed_) waiting_ += text;
-    if (wake_) wake_();
-    return !closed_;
-  }
-  void Close() override {
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-    if (wake_) wake_();
-  }
-  // The session's side.
-  void Attach(std::function<void()> wake) {
-    std::lock_guard lock(mutex_);
-    wake_ = std::move(wake);
-  }
-  void Detach() {
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-    wake_ = nullptr;
-  }
-  std::string Take(bool& closed) {
-    std::lock_guard lock(mutex_);
-    closed = closed_;
-    return std::exchange(waiting_, {});
-  }
-
- private:
-  const size_t waiting_max_;
-  std::mutex mutex_;
-  std::string waiting_;
-  std::function<void()> wake_;
-  bool closed_ = false;
-};
-
-struct Served {
-  Served(std::string method_in, std::string_view pattern_in, Handler handler_in, bool open_in,
-         size_t body_max_in)
-      : method(std::move(method_in)),
-        pattern(pattern_in),
-        handler(std::move(handler_in)),
-        open(open_in),
-        body_max(body_max_in) {}
-  std::string method;
-  PathPattern pattern;
-  Handler handler;
-  bool open;
-  size_t body_max;
-};
-
 class Session;
 
 // What all sessions share. Everything but the counters belongs to the server's thread.
@@ -104,14 +47,10 @@ struct Shared {
   Shared(HttpServerOptions options_in, std::vector<Route> routes)
       : options(std::move(options_in)),
         guard(options.token, Hosts(options)),
+        router(std::move(routes)),
         acceptor(io),
         retry(io),
-        grace(io) {
-    for (Route& route : routes) {
-      served.emplace_back(std::move(route.method), route.pattern, std::move(route.handler), route.open,
-                          route.body_max);
-    }
-  }
+        grace(io) {}
   static std::vector<std::string> Hosts(const HttpServerOptions& options) {
     std::vector<std::string> hosts = options.allowed_hosts;
     hosts.push_back(options.listen.host);
@@ -120,7 +59,7 @@ struct Shared {
 
   HttpServerOptions options;
   HttpGuard guard;
-  std::vector<Served> served;
+  Router router;
   asio::io_context io{1};
   tcp::acceptor acceptor;
   asio::steady_timer retry;
@@ -134,16 +73,8 @@ struct Shared {
   std::atomic<uint64_t> refused{0};
 };
 
-std::string HttpDate() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char buffer[64];
-  const size_t size = std::strftime(buffer, sizeof buffer, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-  return std::string(buffer, size);
-}
-
-// One connection: request after request. Every asynchronous step holds the session alive; closing the socket ends them all.
+// One connection: request after request. Every asynchronous step holds the session alive; closing the socket
+// ends them all.
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(std::shared_ptr<Shared> shared, tcp::socket socket, std::string peer)
@@ -223,9 +154,11 @@ class Session : public std::enable_shared_from_this<Session> {
     request_.query = target->query;
     keep_alive_ = header_->get().keep_alive() && !shared_->stopping;
     unread_body_ = !header_->is_done();
-    if (auto refusal = FindRoute(*target)) return Refuse(std::move(*refusal));
+    HttpResponse refused;
+    entry_ = shared_->router.Find(*target, request_, refused);
+    if (entry_ == nullptr) return Refuse(std::move(refused));
     const bool changes = request_.method != "GET";
-    if (auto refusal = shared_->guard.Refusal(request_.headers, changes, served_->open))
+    if (auto refusal = shared_->guard.Refusal(request_.headers, changes, entry_->route.open))
       return Refuse(std::move(*refusal));
     ReadBody();
   }
@@ -265,33 +198,13 @@ class Session : public std::enable_shared_from_this<Session> {
     return std::nullopt;
   }
 
-  std::optional<HttpResponse> FindRoute(const Target& target) {
-    std::set<std::string> methods;
-    for (Served& served : shared_->served) {
-      auto named = served.pattern.Match(target);
-      if (!named) continue;
-      methods.insert(served.method);
-      if (served.method != request_.method) continue;
-      served_ = &served;
-      request_.path = std::move(*named);
-      return std::nullopt;
-    }
-    if (methods.empty())
-      return ProblemResponse(404, "there is nothing at " + ops::Printable(request_.target, 200));
-    if (methods.count("GET") > 0) methods.insert("HEAD");
-    std::string allow;
-    for (const std::string& method : methods) allow += (allow.empty() ? "" : ", ") + method;
-    HttpResponse refusal = ProblemResponse(405, request_.method + " is not possible here; allowed: " + allow);
-    refusal.headers.emplace_back("Allow", allow);
-    return refusal;
-  }
-
   void ReadBody() {
     if (header_->is_done()) return Dispatch();
     const auto length = header_->content_length();
-    if (length && *length > served_->body_max)
-      return Refuse(ProblemResponse(413, "the body is larger than " + ops::FormatSize(served_->body_max)));
-    const uint64_t expected = length ? *length : served_->body_max;
+    if (length && *length > entry_->route.body_max)
+      return Refuse(
+          ProblemResponse(413, "the body is larger than " + ops::FormatSize(entry_->route.body_max)));
+    const uint64_t expected = length ? *length : entry_->route.body_max;
     if (!beast::iequals(header_->get()[http::field::expect], "100-continue")) return ReadBodyNow(expected);
     out_ = "HTTP/1.1 100 Continue\r\n\r\n";
     stream_.expires_after(kWriteTime);
@@ -303,7 +216,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void ReadBodyNow(uint64_t expected) {
     body_.emplace(std::move(*header_));
-    body_->body_limit(served_->body_max);
+    body_->body_limit(entry_->route.body_max);
     stream_.expires_after(kBodyTime + milliseconds(expected / kBodyBytesPerMs));
     http::async_read(stream_, buffer_, *body_,
                      [self = shared_from_this()](error_code error, size_t) { self->OnBody(error); });
@@ -311,7 +224,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void OnBody(error_code error) {
     if (error == http::error::body_limit)
-      return Refuse(ProblemResponse(413, "the body is larger than " + ops::FormatSize(served_->body_max)));
+      return Refuse(
+          ProblemResponse(413, "the body is larger than " + ops::FormatSize(entry_->route.body_max)));
     if (error && error.category() == http::make_error_code(http::error::end_of_stream).category() &&
         error != http::error::partial_message) {
       return Refuse(ProblemResponse(400, "not HTTP: " + error.message()));
@@ -338,7 +252,7 @@ class Session : public std::enable_shared_from_this<Session> {
         if (auto self = weak.lock()) self->OnReply(number, std::move(response));
       });
     };
-    served_->handler(request_, Reply(std::move(send)));
+    entry_->route.handler(request_, Reply(std::move(send)));
   }
 
   void OnReply(uint64_t number, HttpResponse response) {
@@ -358,20 +272,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void Send(HttpResponse response) {
     const bool streams = response.stream != nullptr && !head_;
     if (streams) keep_alive_ = false;
-    const bool empty = response.status == 204 || response.status == 304;
-    out_ = "HTTP/1.1 " + std::to_string(response.status) + " " +
-           std::string(HttpStatusTitle(response.status)) + "\r\nDate: " + HttpDate() + "\r\n";
-    if (!empty) out_ += "Content-Type: " + response.content_type + "\r\n";
-    if (!empty && !streams) out_ += "Content-Length: " + std::to_string(response.body.size()) + "\r\n";
-    bool cache = false;
-    for (const auto& [name, value] : response.headers) {
-      out_ += name + ": " + ops::Printable(value, 8192) + "\r\n";
-      cache = cache || name == "Cache-Control";
-    }
-    if (!cache) out_ += "Cache-Control: no-store\r\n";
-    out_ += "X-Content-Type-Options: nosniff\r\n";
-    out_ += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
-    if (!head_ && !empty && !streams) out_ += response.body;
+    out_ = HeadOf(response, keep_alive_);
+    if (!head_ && !streams && !HasNoBody(response.status)) out_ += response.body;
     stream_.expires_after(kWriteTime + milliseconds(out_.size() / kBodyBytesPerMs));
     asio::async_write(stream_, asio::buffer(out_),
                       [self = shared_from_this(), stream = streams ? std::move(response.stream) : nullptr](
@@ -385,7 +287,8 @@ class Session : public std::enable_shared_from_this<Session> {
                       });
   }
 
-  // Closing with bytes unread would reset the connection, and the client might lose the answer: read and forget for a while.
+  // Closing with bytes unread would reset the connection, and the client might lose the answer: read and
+  // forget for a while.
   void Linger() {
     error_code ignored;
     stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
@@ -439,7 +342,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void WriteStream() {
     writing_ = true;
     timer_.cancel();
-    // The stream's own deadline covers the pending read as well: a timer of the write's own tells a client that takes nothing.
+    // A timer of the write's own: the socket's deadline would cover the pending read as well.
     timer_.expires_after(kWriteTime);
     timer_.async_wait([self = shared_from_this()](error_code error) {
       if (!error) self->Close();
@@ -459,7 +362,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<http::request_parser<http::empty_body>> header_;
   std::optional<http::request_parser<http::string_body>> body_;
   HttpRequest request_;
-  Served* served_ = nullptr;
+  Router::Entry* entry_ = nullptr;
   std::string out_;
   std::shared_ptr<StreamQueue> queue_;
   uint64_t dispatched_ = 0;
@@ -503,7 +406,7 @@ class BeastServer : public HttpServer {
       EndGraceEarly(shared);
     });
     thread_.join();
-    shared_->served.clear();  // the handlers' captures end here
+    shared_->router.Clear();
   }
 
   HttpServerCounts Counts() const override {
@@ -575,10 +478,6 @@ absl::Status BindStatus(const Shared& shared, const error_code& error) {
 }
 
 }  // namespace
-
-std::shared_ptr<EventStream> MakeEventStream(size_t waiting_max) {
-  return std::make_shared<StreamQueue>(waiting_max);
-}
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions options,
                                                               std::vector<Route> routes) {

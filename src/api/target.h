@@ -1,8 +1,9 @@
-// target.h: the target of a request ("/api/v1/jobs/01J…?state=FAILED&limit=5") taken apart, and the patterns it is held against.
+// target.h: the target of a request ("/api/v1/jobs/01J…?state=FAILED&limit=5") taken apart, and the patterns
+// it is held against.
 //
 // Role:       pure helper of the HTTP server.
-// Errors:     nothing, when the text is not a target we accept: it must begin with '/', be at most 8 KiB, hold only visible ASCII and
-//             complete percent escapes, and no NUL behind them.
+// Errors:     nothing, when the text is not a target we accept: it must begin with '/', be at most 8 KiB,
+//             hold only visible ASCII and complete percent escapes, and no NUL behind them.
 // Threads:    functions; values.
 #pragma once
 

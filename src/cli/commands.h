@@ -1,5 +1,5 @@
-// commands.h: the branches of the command tree; each is one cmd_<name>.cc. To add a command: write its file, add a line here and one in
-// the table of cli.cc.
+// commands.h: the branches of the command tree; each is one cmd_<name>.cc. To add a command: write its file,
+// add a line here and one in the table of cli.cc.
 #pragma once
 
 #include "cli/command.h"

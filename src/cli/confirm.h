@@ -17,7 +17,8 @@ struct ConfirmOptions {
 enum class Consent { kGo, kOnlyShown, kNo, kCannotAsk };
 
 void AddConfirmOptions(Command& command, ConfirmOptions& options);
-// Shows `what` ("cancel job 01J…") on stderr. Asks on a terminal; without one and without --yes it never waits: kCannotAsk.
+// Shows `what` ("cancel job 01J…") on stderr. Asks on a terminal; without one and without --yes it never
+// waits: kCannotAsk.
 Consent AskConsent(const std::vector<std::string>& what, const ConfirmOptions& options);
 // The exit code of everything but kGo.
 int ConsentExitCode(Consent consent);

@@ -8,8 +8,8 @@
 
 namespace laneway::cli {
 
-// Shows one progress bar over the tasks of all jobs on stderr. kDone when all SUCCEEDED, else kFailed. A job that the fleet does not know
-// yet (its file has not been taken) is waited for.
+// Shows one progress bar over the tasks of all jobs on stderr. kDone when all SUCCEEDED, else kFailed. A job
+// that the fleet does not know yet (its file has not been taken) is waited for.
 int WaitForJobs(ApiClient& client, const std::vector<std::string>& ids);
 
 }  // namespace laneway::cli

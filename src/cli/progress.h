@@ -1,4 +1,5 @@
-// progress.h: how far something is, on stderr: a line drawn anew on a terminal, a plain line every few seconds elsewhere.
+// progress.h: how far something is, on stderr: a line drawn anew on a terminal, a plain line every few
+// seconds elsewhere.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// settings.h: the configuration as the command line gives it: --config, --set and the flags of their own name.
+// settings.h: the configuration as the command line gives it: --config, --set and the flags of their own
+// name.
 #pragma once
 
 #include <optional>

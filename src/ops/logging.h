@@ -1,10 +1,11 @@
 // logging.h: lines for people and machines on stderr, and each worker's own worker.log.
 //
 // Role:       shell around spdlog.
-// Output:     text: `2026-11-21T06:15:02.123Z DTF-03 – Task Started job=… attempt=1`; or JSON, one object a line:
-//             {"time":…,"level":"info","who":"DTF-03","message":"Task Started","job":…,"attempt":1}.
-// Invariants: (1) a message begins with the name of its worker or role; (2) one call, one line: no value can end a line, forge a field
-//             or send a terminal a command; (3) a line is at most 8 KiB; (4) a disk that is full never stops the caller.
+// Output:     text: `2026-11-21T06:15:02.123Z DTF-03 – Task Started job=… attempt=1`; or JSON, one object a
+//             line: {"time":…,"level":"info","who":"DTF-03","message":"Task Started","job":…,"attempt":1}.
+// Invariants: (1) a message begins with the name of its worker or role; (2) one call, one line: no value can
+//             end a line, forge a field or send a terminal a command; (3) a line is at most 8 KiB; (4) a disk
+//             that is full never stops the caller.
 // Threads:    every function from any thread.
 #pragma once
 
@@ -51,8 +52,8 @@ class LogLine {
   LogLine& With(std::string_view key, uint64_t value);
   LogLine& With(std::string_view key, int value) { return With(key, static_cast<int64_t>(value)); }
   LogLine& With(std::string_view key, uint32_t value) { return With(key, static_cast<uint64_t>(value)); }
-  // The first of its kind (same who and message) is written, the next ones are counted; once a minute one is written with
-  // repeated=<count>.
+  // The first of its kind (same who and message) is written, the next ones are counted; once a minute one is
+  // written with repeated=<count>.
   LogLine& Rarely();
 
  private:

@@ -1,9 +1,12 @@
-// metrics.h: what a Prometheus server reads: the fleet's counters, gauges and histograms, and the process's own.
+// metrics.h: what a Prometheus server reads: the fleet's counters, gauges and histograms, and the process's
+// own.
 //
 // Role:       shell around prometheus-cpp. The names are fixed: dashboards and alerts depend on them.
-// Invariants: (1) no series but those of the table in metrics.cc; (2) a metric has at most `series_max` of them, further label values are
-//             counted under "other"; (3) after RemoveWorker no series names that worker.
-// Threads:    every function from any thread. Adding and setting take a lock and a look-up (about 0.1 us): count in batches where it is hot.
+// Invariants: (1) no series but those of the table in metrics.cc; (2) a metric has at most `series_max` of
+//             them, further label values are counted under "other"; (3) after RemoveWorker no series names
+//             that worker.
+// Threads:    every function from any thread. Adding and setting take a lock and a look-up (about 0.1 us):
+//             count in batches where it is hot.
 #pragma once
 
 #include <cstdint>

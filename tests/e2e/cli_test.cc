@@ -80,7 +80,8 @@ Result RunCli(const std::vector<std::string>& words, const std::vector<std::stri
 }
 
 constexpr char kJob[] =
-    R"({"job_id":"01J0000000000000000000000A","name":"a\u001b[31m.csv","state":"SUCCEEDED","submitted_at":"2026-11-21T06:15:02.123Z",)"
+    R"({"job_id":"01J0000000000000000000000A","name":"a\u001b[31m.csv","state":"SUCCEEDED",)"
+    R"("submitted_at":"2026-11-21T06:15:02.123Z",)"
     R"("tasks":{"total":2,"succeeded":2,"dead":0}})";
 
 class CliTest : public testing::Test {

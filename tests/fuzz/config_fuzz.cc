@@ -1,4 +1,5 @@
-// config_fuzz.cc: no text may hurt the configuration's loader; what loads is shown as a file that loads again to the same.
+// config_fuzz.cc: no text may hurt the configuration's loader; what loads is shown as a file that loads again
+// to the same.
 //
 // The text up to the first NUL is the file; what follows is a setting given by a flag.
 #include <cstdint>

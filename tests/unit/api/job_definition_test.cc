@@ -24,8 +24,10 @@ v1::JobConfig Defaults() {
 TEST(JobDefinitionTest, OneTaskForEachDataSourceAndPhaseInPhaseOrder) {
   const auto result = ParseJobDefinition(R"({
     "name": "nightly", "idempotency_key": "n-1", "handler": "noop", "phases": ["fetch", "load"],
-    "data_sources": ["london", {"name": "paris", "payload": {"ms": 5}}], "priority": -3, "not_before": "2026-11-21T06:15:02Z",
-    "labels": ["gpu"], "resources": ["db"], "ordering_key": "k", "timeout": "2m", "max_attempts": 7, "needs_browser": true, "payload": {"a": [1]}})",
+    "data_sources": ["london", {"name": "paris", "payload": {"ms": 5}}], "priority": -3,
+    "not_before": "2026-11-21T06:15:02Z",
+    "labels": ["gpu"], "resources": ["db"], "ordering_key": "k", "timeout": "2m", "max_attempts": 7,
+    "needs_browser": true, "payload": {"a": [1]}})",
                                          Defaults());
   ASSERT_TRUE(result.definition) << testing::PrintToString(result.errors);
   const v1::JobSubmitted& job = result.definition->job;
@@ -72,7 +74,8 @@ TEST(JobDefinitionTest, MistakesAreToldAllAtOnce) {
       {R"({"data_sources": ["a", "", {"nme": 1}]})", {"data_sources[1]", "data_sources[2]"}},
       {R"({"data_sources": [{"name": "a", "x": 1}]})", {"data_sources[0].x: an unknown field"}},
       {R"({"phases": ["a", "a"]})", {"\"a\" appears twice"}},
-      {R"({"max_attempts": 0, "timeout": 5, "priority": 1.5, "labels": ["a b"], "needs_browser": 1, "not_before": "soon", "late_success": "maybe", "name": "a\nb"})",
+      {R"({"max_attempts": 0, "timeout": 5, "priority": 1.5, "labels": ["a b"], "needs_browser": 1,
+          "not_before": "soon", "late_success": "maybe", "name": "a\nb"})",
        {"name: found", "not_before: found \"soon\"",
         "max_attempts: found 0; allowed: a whole number from 1 to 1000", "priority: found 1.5",
         "timeout: found 5", "late_success", "labels[0]: found \"a b\"",

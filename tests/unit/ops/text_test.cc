@@ -47,9 +47,8 @@ TEST(JsonWriterTest, WritesWhatStrictJsonReads) {
       .BeginObject()
       .EndObject()
       .EndObject();
-  EXPECT_EQ(
-      out.text(),
-      R"({"a":1,"b":"x\n\"\\xFF","c":[true,1.5,null],"t":"2025-11-21T06:15:02.123Z","big":18446744073709551615,"e":{}})");
+  EXPECT_EQ(out.text(), R"({"a":1,"b":"x\n\"\\xFF","c":[true,1.5,null],"t":"2025-11-21T06:15:02.123Z",)"
+                        R"("big":18446744073709551615,"e":{}})");
   const ParsedJson parsed = ParseStrictJson(out.text());
   ASSERT_TRUE(parsed.readable);
   EXPECT_EQ(parsed.root.Find("b")->text, "x\n\"\\xFF");
