@@ -50,8 +50,8 @@ struct Options {
 };
 
 struct Figures {
-  double rename_seconds = 0, sync_seconds = 0, scan_seconds = 0, place_seconds = 0, finish_seconds = 0,
-         cpu_seconds = 0;
+  double rename_seconds = 0, sync_seconds = 0, scan_seconds = 0, rescan_seconds = 0, place_seconds = 0,
+         finish_seconds = 0, cpu_seconds = 0;
 };
 
 void MakeFiles(const std::string& folder, size_t count) {
@@ -133,10 +133,17 @@ int Main(const Options& options) {
     MeasureRaw(**fs, options, figures);
     Scanner scanner(fs->get(), std::chrono::milliseconds(0));
     const Clock::time_point start = Clock::now();
-    const Findings findings = scanner.Scan(std::chrono::milliseconds(0));
+    std::vector<Identity> found;
+    while (found.size() < options.files) {
+      const Findings findings = scanner.Scan(std::chrono::milliseconds(0));
+      if (findings.complete.empty()) Fail("the scanner did not find all files");
+      found.insert(found.end(), findings.complete.begin(), findings.complete.end());
+    }
     figures.scan_seconds = SecondsSince(start);
-    if (findings.complete.size() != options.files) Fail("the scanner did not find all files");
-    MeasureZone(zone, findings.complete, options, figures);
+    const Clock::time_point again = Clock::now();
+    scanner.Scan(std::chrono::milliseconds(0));
+    figures.rescan_seconds = SecondsSince(again);
+    MeasureZone(zone, found, options, figures);
   }
   std::filesystem::remove_all(root);
   const auto n = static_cast<double>(options.files);
@@ -144,10 +151,12 @@ int Main(const Options& options) {
       "{\"files\": %zu, \"batch\": %zu, \"workers\": %zu, \"files_per_second\": %.0f, \"place_us_per_file\": "
       "%.1f, "
       "\"finish_us_per_file\": %.1f, \"cpu_us_per_file\": %.1f, \"first_scan_us_per_file\": %.2f, "
+      "\"rescan_us_per_file\": %.2f, "
       "\"raw\": {\"renames_per_second\": %.0f, \"one_sync_us\": %.1f}}\n",
       options.files, options.batch, options.workers, n / (figures.place_seconds + figures.finish_seconds),
       figures.place_seconds / n * 1e6, figures.finish_seconds / n * 1e6, figures.cpu_seconds / n * 1e6,
-      figures.scan_seconds / n * 1e6, n / figures.rename_seconds, figures.sync_seconds * 1e6);
+      figures.scan_seconds / n * 1e6, figures.rescan_seconds / n * 1e6, n / figures.rename_seconds,
+      figures.sync_seconds * 1e6);
   return 0;
 }
 
