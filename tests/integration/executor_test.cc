@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "worker/executor/companion_executor.h"
+#include "worker/executor/pids_limit.h"
 #include "worker/executor/process_table.h"
 
 namespace laneway::worker {
@@ -340,6 +341,38 @@ TEST_F(ExecutorTest, ABombWithinItsLimitDisturbsNobody) {
   EXPECT_FALSE(events_.WaitEnded(Key(1)).ok);
   EXPECT_THAT(ProcessesWith(mark), testing::IsEmpty());
   EXPECT_LE(most, 2000u);
+}
+
+TEST_F(ExecutorTest, WhereNoCgroupCanBeMadeDescendantsAreCounted) {
+  // The companion's own cgroup cannot be made when its name is taken.
+  const std::string ours = FindPidsCgroup(ReadFile("/proc/self/cgroup"), ReadFile("/proc/self/mountinfo"));
+  const std::string taken = ours + "/laneway-" + std::to_string(companion_->pid());
+  const bool made = !ours.empty() && mkdir(taken.c_str(), 0755) == 0;
+  const std::string mark = Mark();
+  executor_->Start(Script(folder_, 2, "sleep 100"));
+  RunSpec many = Script(folder_, 1, "for i in $(seq 100); do setsid sleep " + mark + " & done; wait");
+  many.processes_max = 40;
+  const Ended ended = Run(many);
+  EXPECT_EQ(ended.ending, v1::SIGNAL);
+  EXPECT_THAT(ended.message, StartsWith("more than 40 processes (killed by SIGKILL)"));
+  EXPECT_THAT(ProcessesWith(mark), testing::IsEmpty());
+  EXPECT_FALSE(events_.HasEnded(Key(2)));
+  if (made) rmdir(taken.c_str());
+}
+
+TEST_F(ExecutorTest, WhoClonesItselfBesideTheScriptIsFoundToo) {
+  const std::string mark = Mark();
+  RunSpec spec = Script(folder_, 1, "");
+  spec.argv = {"python3", "-c",
+               "import ctypes, os, time\n"
+               "if ctypes.CDLL(None).syscall(56, 0x8000 | 17, 0, 0, 0, 0) == 0:\n"  // clone(CLONE_PARENT)
+               "  os.setsid(); os.execvp('sleep', ['sleep', '" +
+                   mark +
+                   "'])\n"
+                   "time.sleep(0.3)"};
+  EXPECT_TRUE(Run(spec).ok);
+  EXPECT_TRUE(Eventually([&mark] { return ProcessesWith(mark).empty(); }));
+  EXPECT_TRUE(Run(2, "true").ok);
 }
 
 TEST_F(ExecutorTest, ManyQuickChildrenLeaveNothingBehind) {

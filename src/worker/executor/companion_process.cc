@@ -48,6 +48,7 @@ int CompanionProcess::Run() {
     WatchChildren();
     FlushSocket();
   }
+  SweepSiblings();
   if (main_gone_) LeaveLastWords();
   pids_limit_.reset();
   if (lock_fd_ >= 0) ClearCompanionLock(lock_fd_);
@@ -71,7 +72,7 @@ bool CompanionProcess::Done() const {
 // ---- time ----
 
 int CompanionProcess::PollTimeout() const {
-  if (runs_.empty() && strays_.empty()) return -1;
+  if (runs_.empty() && strays_.empty() && !siblings_due_) return -1;
   SteadyTime first = next_tick_;
   if (!timers_.empty()) first = std::min(first, timers_.begin()->first);
   const auto wait = std::chrono::ceil<milliseconds>(first - now_).count();
@@ -131,7 +132,7 @@ void CompanionProcess::Poll() {
   const bool was_idle = runs_.empty();
   now_ = std::chrono::steady_clock::now();
   for (int i = 0; i < count; i++) HandleEvent(events[i].data.u64);
-  if (was_idle && !runs_.empty()) {
+  if (was_idle && !runs_.empty() && next_tick_ <= now_) {
     next_tick_ = now_ + (counted_runs_ > 0 ? kCountInterval : milliseconds(kIdleTick));
     oom_kills_ = std::max(oom_kills_, OomKills());
   }

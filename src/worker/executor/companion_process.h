@@ -119,6 +119,7 @@ class CompanionProcess {
   bool watching_children_ = false;
   uint32_t counted_runs_ = 0;  // limited, and without a cgroup
   uint64_t oom_kills_ = 0;
+  bool siblings_due_ = false;  // a run has ended since they were looked for
   SteadyTime next_tick_;
 };
 

@@ -177,6 +177,7 @@ void CompanionProcess::Finish(AttemptRun* run) {
   }
   if (run->timer) timers_.erase({*run->timer, run->run()});
   ended_.erase(run->run());
+  siblings_due_ = true;
   runs_.erase(run->run());
 }
 
@@ -226,6 +227,7 @@ void CompanionProcess::SweepStrays() {
 
 void CompanionProcess::SweepSiblings() {
   if (spawner_->in_flight() > 0) return;  // a leader we have not heard of looks the same
+  siblings_due_ = false;
   std::set<int32_t> leaders(abandoned_);
   for (const auto& [id, run] : runs_) leaders.insert(run->pid);
   for (const pid_t thread : spawner_->threads()) {
