@@ -162,18 +162,19 @@ TEST_F(HttpServerTest, WhatIsNotThereAndWhatIsNotPossible) {
 TEST_F(HttpServerTest, GarbageIsAnsweredAndCutOff) {
   Start();
   const std::string garbage[] = {
-    std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9) + std::string(100, '\0') + "\r\n\r\n",
-    "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\n\r\n\r\n",
-    "GET /hello/x HTTP/1.1\r\nHost : localhost\r\n\r\n",
-    std::string(
-        "GET /hello/x HTTP/1.1\r\nHost: local") + \'\0\' + "host\r\n\r\n"}; for (const std::string& bytes
-                                                                                 : garbage){
-        RawClient client(port_);
-  client.Send(bytes);
-  const std::string answer = client.Read("\r\n");
-  EXPECT_TRUE(answer.rfind("HTTP/1.1 400 ", 0) == 0 || answer == "[closed]") << answer;
-}
-EXPECT_THAT(Ask(Get("/hello/still-here")), HasSubstr("still-here"));
+      std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9) + std::string(100, '\0') + "\r\n\r\n",
+      "GET\r\n\r\n",
+      "GET / HTTP/9.9\r\n\r\n",
+      "\r\n\r\n\r\n\r\n",
+      "GET /hello/x HTTP/1.1\r\nHost : localhost\r\n\r\n",
+      std::string("GET /hello/x HTTP/1.1\r\nHost: local") + '\0' + "host\r\n\r\n"};
+  for (const std::string& bytes : garbage) {
+    RawClient client(port_);
+    client.Send(bytes);
+    const std::string answer = client.Read("\r\n");
+    EXPECT_TRUE(answer.rfind("HTTP/1.1 400 ", 0) == 0 || answer == "[closed]") << answer;
+  }
+  EXPECT_THAT(Ask(Get("/hello/still-here")), HasSubstr("still-here"));
 }
 
 TEST_F(HttpServerTest, RequestsOfAmbiguousLengthAreRefused) {
