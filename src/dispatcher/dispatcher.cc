@@ -185,8 +185,11 @@ bool Dispatcher::Expect(const JobId& job, uint32_t n, Await what, LogTime now) {
   return true;
 }
 
-void Dispatcher::OnEventFailed(const v1::Event& event, LogTime now) {
+void Dispatcher::OnEventFailed(const v1::Event& event, LogTime now, Commands* out) {
   ArrivedEvent(event);
+  if (event.has_job_submitted() && event.job_submitted().has_file()) {  // the next look tells it again
+    out->zone.forget.push_back(event.job_submitted().file().path());
+  }
   hold_until_ = std::max(hold_until_, now + Millis(100));
   if (event.what_case() != v1::Event::kTaskAssigned) return;
   // It waits again, as the fold says it does. (An append that happened all the same is read back as accepted, and taken up then.)

@@ -71,7 +71,7 @@ class Dispatcher {
   std::optional<LogTime> NextDeadline(LogTime now) const;
 
   // Answers to appends. What failed comes back as it was, and is decided again later.
-  void OnEventFailed(const v1::Event& event, LogTime now);
+  void OnEventFailed(const v1::Event& event, LogTime now, Commands* out);
   void OnMarkFailed(LogTime now, Commands* out);
   void OnControlFailed(const v1::ControlRecord& record, LogTime now, Commands* out);
   void OnLaneAppended(const LaneAppend& record, bool ok, Offset offset, LogTime now);

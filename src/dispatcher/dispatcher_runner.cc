@@ -157,7 +157,7 @@ void DispatcherRunner::Appended(std::shared_ptr<Commands> sent, const absl::Stat
   const LogTime now = Now();
   for (size_t i = 0; i < sent->lanes.size(); i++) core_->OnLaneAppended(sent->lanes[i], status.ok(), status.ok() ? offsets[i] : 0, now);
   if (status.ok()) return;
-  for (const v1::Event& event : sent->events) core_->OnEventFailed(event, now);
+  for (const v1::Event& event : sent->events) core_->OnEventFailed(event, now, &commands_);
   if (!sent->marks.empty()) core_->OnMarkFailed(now, &commands_);
   for (const v1::ControlRecord& control : sent->control) core_->OnControlFailed(control, now, &commands_);
 }

@@ -265,12 +265,17 @@ FoldVerdict Ledger::Opened(Now& now, const v1::Event& event) {
   if ((job.unfinished_in_phase != 0 || job.dead != 0) && !LANEWAY_PLANTED(kPhaseOpensEarly)) return FoldVerdict::kPhaseNotReady;
   job.open_phase = phase;
   RecountPhase(job);
+  while (job.unfinished_in_phase == 0 && job.open_phase + 1 < job.phase_count()) {  // a phase without tasks is over at once
+    job.open_phase++;
+    RecountPhase(job);
+  }
   for (uint32_t n = 1; n <= job.tasks.size(); n++) {
     Task& task = job.tasks[n - 1];
-    if (task.phase != phase) continue;
+    if (task.phase != job.open_phase) continue;
     task.due = now.time;
     now.Say(Kind::kTaskPending, {job.id, n});
   }
+  MaybeFinishJob(now, job);  // when nothing but phases without tasks was left
   return FoldVerdict::kAccepted;
 }
 

@@ -1,6 +1,7 @@
 #include "fold/fleet_fold.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace laneway::fold {
 namespace {
@@ -53,7 +54,11 @@ FleetFold::FleetFold(FoldOptions options, ops::Loop* loop, log::Log* log, log::S
 
 FleetFold::~FleetFold() = default;
 
-LogTime FleetFold::Now() const { return std::max(clock_->Wall(), newest_); }
+namespace {
+Millis SteadyMillis(const ops::Clock& clock) { return std::chrono::duration_cast<Millis>(clock.Steady().time_since_epoch()); }
+}  // namespace
+
+LogTime FleetFold::Now() const { return log_clock_.Now(SteadyMillis(*clock_), clock_->Wall()); }
 
 uint64_t FleetFold::Lag() const {
   uint64_t lag = 0;
@@ -89,6 +94,8 @@ absl::Status FleetFold::Restore() {
     const std::string prefix = SnapshotPrefix(partition);
     std::string end = prefix;
     end.back()++;
+    const auto range = log_->Range({log::Topic::kEvents, partition});
+    if (!range.ok()) return range.status();
     absl::Status damaged;
     const absl::Status scanned = store_->Scan(prefix, end, false, [&](std::string_view key, std::string_view value) {
       v1::PartitionSnapshot piece;
@@ -96,6 +103,7 @@ absl::Status FleetFold::Restore() {
         damaged = absl::DataLossError("the snapshot of events partition " + std::to_string(partition) + " is damaged");
         return false;
       }
+      if (piece.next_offset() < range->first) return false;  // events behind it are gone: what it says is out of date, and carried jobs say it anew
       ledger_->Restore(piece);
       snapshot_generation_[partition] = std::stoull(std::string(key.substr(prefix.size(), 16)), nullptr, 16);
       return true;
@@ -139,6 +147,15 @@ void FleetFold::Follow() {
   for (const Reader& reader : readers_) partitions.push_back(reader.from);
   watch_ = log_->WatchPartitions(std::move(partitions), [this] { Wake(); });
   Wake();
+  Probe();
+}
+
+// A log that is out of reach wakes nobody: it is asked every second, so that everyone learns that we hear nothing.
+void FleetFold::Probe() {
+  constexpr Millis kProbe{1000};
+  if (!following_) return;
+  if (std::exchange(turns_probed_, turns_) == turns_) Wake();
+  probe_ = loop_->RunAfter(kProbe, [this] { Probe(); });
 }
 
 void FleetFold::Wake() {
@@ -151,6 +168,7 @@ void FleetFold::Wake() {
 }
 
 void FleetFold::Turn() {
+  turns_++;
   size_t total = 0;
   bool more = true;
   while (more && total < kTurnRecordsMax) {
@@ -187,12 +205,12 @@ absl::StatusOr<size_t> FleetFold::ReadSome(Reader& reader) {
   auto batch = log_->Read(reader.from, reader.next, kReadBytes);
   if (!batch.ok()) return batch.status();
   for (const log::RecordView& record : batch->records) Take(reader.from, record);
+  if (!batch->records.empty()) log_clock_.OnRecord(batch->records.back().time, SteadyMillis(*clock_), caught_up_);
   reader.next = batch->next_offset;
   return batch->records.size();
 }
 
 void FleetFold::Take(const log::TopicPartition& from, const log::RecordView& record) {
-  newest_ = std::max(newest_, record.time);
   const int size = static_cast<int>(record.value.size());
   bool good = true;
   if (from.topic == log::Topic::kEvents) return TakeEvent(from.partition, record);
@@ -311,6 +329,7 @@ void FleetFold::WriteSnapshot(uint32_t partition, log::CommitDone done) {
 
 void FleetFold::Close(std::function<void()> done) {
   following_ = false;
+  loop_->Cancel(probe_);
   watch_.reset();
   auto left = std::make_shared<std::atomic<uint32_t>>(1);
   const auto one_less = [left, done](const absl::Status&) {

@@ -20,6 +20,7 @@
 #include "fleet/ledger.h"
 #include "fleet/members.h"
 #include "fold/finished_store.h"
+#include "fold/log_clock.h"
 #include "laneway/v1/report.pb.h"
 #include "log/log.h"
 #include "log/store.h"
@@ -96,6 +97,7 @@ class FleetFold {
   absl::Status Position();
   void Wake();
   void Turn();
+  void Probe();
   absl::StatusOr<size_t> ReadSome(Reader& reader);
   void Take(const log::TopicPartition& from, const log::RecordView& record);
   void TakeEvent(uint32_t partition, const log::RecordView& record);
@@ -114,12 +116,15 @@ class FleetFold {
   std::vector<FoldListener*> listeners_;
   std::vector<Reader> readers_;
   std::unique_ptr<log::Watch> watch_;
+  ops::Loop::TimerId probe_;
+  uint64_t turns_ = 0;
+  uint64_t turns_probed_ = 0;
   std::atomic<bool> woken_{false};
   std::atomic<uint64_t> folded_{0};
   bool following_ = false;
   bool caught_up_ = false;
   bool in_touch_ = true;
-  LogTime newest_;
+  LogClock log_clock_;
   uint64_t bad_records_ = 0;
   std::array<uint64_t, kVerdicts> verdicts_{};
   v1::Event event_;                                   // used again for each record

@@ -83,6 +83,8 @@ void Reaper::OnCaughtUp(LogTime now) {
 
 void Reaper::OnLostTouch(LogTime now) {
   in_touch_ = false;
+  verdicts_.clear();  // what was decided before the outage may be wrong by its end
+  verdicts_void_ = waiting_;
   Judge(LostTouch{}, now);
 }
 
@@ -133,11 +135,12 @@ void Reaper::OnFoldSays(const FoldSays& says, const std::string& reason, LogTime
 void Reaper::OnAppended(uint64_t token, const absl::Status& status, LogTime now) {
   if (!waiting_ || token != token_) return;
   waiting_ = false;
+  if (!in_touch_) verdicts_void_ = true;
   for (const v1::Event& event : in_flight_) {
     if (!event.has_task_republished()) {
       // May have happened: said again, the fold drops the double. A verdict that was overtaken is void by
       // what it names (rule R2).
-      if (!status.ok()) verdicts_.push_back(event);
+      if (!status.ok() && !verdicts_void_) verdicts_.push_back(event);
       continue;
     }
     const TaskId task{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()};
@@ -152,6 +155,7 @@ void Reaper::OnAppended(uint64_t token, const absl::Status& status, LogTime now)
     }
   }
   in_flight_.clear();
+  verdicts_void_ = false;
   if (status.ok()) {
     retry_delay_ = Millis(0);
     changed_ = true;

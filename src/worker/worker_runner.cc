@@ -254,7 +254,9 @@ void WorkerRunner::ReadControl() {
     for (const log::RecordView& record : batch->records) {
       v1::ControlRecord control;
       if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
-      if (control.has_lane_table() && (!table || control.lane_table().epoch() >= table->epoch())) {
+      if (control.has_lane_table()) {
+        if (control.lane_table().epoch() < table_epoch_) continue;  // of a dispatcher that was succeeded
+        table_epoch_ = control.lane_table().epoch();
         table = std::move(*control.mutable_lane_table());
       } else if (control.has_operator_intent()) {
         // Of a history read at start only the last word counts.
