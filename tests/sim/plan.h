@@ -1,0 +1,90 @@
+// plan.h: everything a seed decides before the first event: the fleet, its work, and what goes wrong.
+//
+// Role:       pure data, made from the seed. A profile (seed % kProfiles) says which kinds of faults are likely.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/rng.h"
+
+namespace laneway::sim {
+
+enum class Profile : uint8_t {
+  kHealthy,
+  kDispatchers,  // crashes, elections, pauses of dispatchers
+  kWorkers,      // crashes and lost disks of workers
+  kPauses,       // everyone stops for a while
+  kLog,          // lost replies, late and doubled appends, refusals, slowness
+  kPower,        // power losses
+  kZone,         // long pauses and errors in the middle of the zone's work
+  kRedrive,      // many dead tasks, many redrives
+  kRetention,    // the events topic is short: jobs are carried
+  kDeaf,         // members are cut off from the log
+  kClocks,       // wall clocks step and drift
+  kOperators,    // pause, drain, resume, cancel
+  kNames,        // files collide, come back, grow, vanish
+  kPhases,       // started jobs with many tasks
+  kMixed,        // a little of everything
+  kStorm,        // much of everything
+};
+inline constexpr size_t kProfiles = 16;
+std::string_view ProfileName(Profile profile);
+
+// Events in an hour of the fleet's time (each a chance of its own), while faults last.
+struct Rates {
+  uint32_t dispatcher_crash = 0;
+  uint32_t election = 0;  // the control partition changes hands
+  uint32_t worker_crash = 0;
+  uint32_t worker_disk_lost = 0;
+  uint32_t reaper_crash = 0;
+  uint32_t pause = 0;
+  uint32_t cut_off = 0;
+  uint32_t power_loss = 0;
+  uint32_t disk_full = 0;
+  uint32_t late_append = 0;
+  uint32_t clock_step = 0;
+  uint32_t garbage = 0;
+  // Per mille of the calls they concern.
+  uint32_t reply_lost = 0;
+  uint32_t request_lost = 0;
+  uint32_t unavailable = 0;
+  uint32_t slow_append = 0;
+  uint32_t fs_error = 0;
+  uint32_t fs_reply_lost = 0;
+  uint32_t zone_wait = 50;   // others act in the middle of the zone's work
+  uint32_t zone_pause = 0;   // … for long
+  uint32_t zone_crash = 0;   // a crash in the middle of it
+};
+
+struct Plan {
+  uint64_t seed = 0;
+  Profile profile = Profile::kHealthy;
+  std::vector<uint32_t> capacities;  // of the workers
+  uint32_t lanes = 4;
+  uint32_t partitions = 2;
+  uint32_t files = 10;
+  uint32_t jobs = 3;
+  int64_t work_ms = 120000;      // arrivals and faults happen before this moment
+  int64_t heal_ms = 1800000;     // everything must have ended so long after it
+  int64_t retention_ms = 0;      // of events; 0: for ever
+  int64_t rescan_ms = 1000;
+  uint32_t snapshot_every = 50;  // records
+  bool reordered_appends = false;
+  bool reject_late = false;
+  uint32_t redrives = 0;         // per mille of the dead, each time it is looked at
+  uint32_t put_backs = 0;        // per mille of the files that have ended
+  uint32_t bad_scripts = 200;    // per mille
+  uint32_t cancels = 0;          // per hour
+  uint32_t intents = 0;          // per hour
+  uint32_t withdrawals = 0;      // per hour
+  Rates rates;
+};
+
+Plan MakePlan(uint64_t seed);
+std::string Describe(const Plan& plan);
+
+}  // namespace laneway::sim

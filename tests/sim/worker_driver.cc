@@ -1,0 +1,311 @@
+#include "sim/worker_driver.h"
+
+#include <algorithm>
+
+#include "worker/run_spec.h"
+#include "zone/zone.h"
+
+namespace laneway::sim {
+namespace {
+
+absl::Status MakeFolders(zone::Fs& fs, const std::string& path) {
+  for (size_t slash = path.find('/');; slash = path.find('/', slash + 1)) {
+    const absl::Status status = fs.MakeFolder(path.substr(0, slash));
+    if (!status.ok() && status.code() != absl::StatusCode::kAlreadyExists) return status;
+    if (slash == std::string::npos) return absl::OkStatus();
+  }
+}
+
+}  // namespace
+
+WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id, uint32_t capacity)
+    : world_(world),
+      proc_(proc),
+      clock_(clock),
+      witness_(witness),
+      id_(std::move(id)),
+      capacity_(capacity),
+      incarnation_(world->rng().MakeId<IncarnationId>()),
+      fs_(world, proc, false, {}, [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
+        witness->OnRename(name, from, to, inode);
+      }) {}
+
+worker::Now WorkerDriver::Time() const {
+  const int64_t boot = world_->now() + world_->now() * clock_->drift_ppm / 1000000;
+  return {{kEpochMs + boot + clock_->offset_ms}, Millis(1000000 + boot)};
+}
+
+absl::Status WorkerDriver::Start() {
+  // The identity must be durable before anything else is done; the simulated disk answers later, so the first start writes it by itself.
+  const std::string key = absl::StrCat("w/", id_.name, "/id");
+  const auto known = proc_->client->Get(key);
+  if (!known.ok()) return known.status();
+  if (!known->has_value()) {
+    v1::StoreIdentity identity;
+    identity.set_store(world_->rng().MakeId<StoreId>().ToBytes());
+    identity.set_worker(id_.name);
+    proc_->client->Commit({{log::StoreOp::Kind::kPut, key, identity.SerializeAsString()}}, log::Durability::kSynced, [](const absl::Status&) {});
+    return absl::UnavailableError("its store is being made");
+  }
+  auto opened = worker::OpenWorkerStore(*proc_->client, id_, StoreId{}, Time().wall);
+  if (!opened.ok()) return opened.status();
+  store_ = opened->store;
+  for (const char* place : {"logs/", "processing/"}) {
+    if (absl::Status status = MakeFolders(fs_, place + id_.name); !status.ok()) return status;
+  }
+  worker::WorkerOptions options;
+  options.id = id_;
+  options.store = store_;
+  options.incarnation = incarnation_;
+  options.capacity = capacity_;
+  if (world_->rng().Below(2) == 0) options.compact_notes_max = static_cast<uint64_t>(world_->rng().Between(5, 100));
+  core_ = std::make_unique<worker::Worker>(options, std::move(opened->restored));
+  std::vector<log::TopicPartition> watched = {{log::Topic::kControl, 0}};
+  for (Lane lane = 0; lane < world_->plan().lanes; lane++) watched.push_back({log::Topic::kLanes, lane});
+  watch_ = proc_->client->WatchPartitions(std::move(watched), [this] { WakeUp(); });
+  WakeUp();
+  return absl::OkStatus();
+}
+
+void WorkerDriver::BeginShutdown(worker::Shutdown mode) {
+  core_->BeginShutdown(mode, Millis(10000), Time());
+  WakeUp();
+}
+
+void WorkerDriver::WakeUp() {
+  if (woken_) return;
+  woken_ = true;
+  world_->Post(proc_, world_->rng().Delay(3, 200), [this] {
+    woken_ = false;
+    Pass();
+  });
+}
+
+void WorkerDriver::Pass() {
+  const worker::Now now = Time();
+  ReadControl();
+  ReadLanes(now);
+  StepAll(now);
+  const uint64_t timer = ++timer_;
+  if (const auto next = core_->NextDeadline()) {
+    world_->Post(proc_, std::clamp<int64_t>((*next - now.boot).count(), 1, 5000), [this, timer] {
+      if (timer == timer_) Pass();
+    });
+  }
+}
+
+void WorkerDriver::ReadControl() {
+  std::optional<v1::LaneTableSnapshot> table;
+  bool resume = false;
+  for (;;) {
+    auto batch = proc_->client->Read({log::Topic::kControl, 0}, control_next_, 1 << 20);
+    if (!batch.ok() || batch->records.empty()) break;
+    control_next_ = batch->next_offset;
+    for (const log::RecordView& record : batch->records) {
+      v1::ControlRecord control;
+      if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
+      if (control.has_lane_table()) {
+        if (control.lane_table().epoch() < table_epoch_) continue;  // of a dispatcher that was succeeded
+        table_epoch_ = control.lane_table().epoch();
+        table = control.lane_table();
+      } else if (control.has_operator_intent() && control.operator_intent().worker() == id_.name) {
+        resume = control.operator_intent().intent() == v1::RESUME;
+      }
+    }
+  }
+  if (resume) core_->OnResume();
+  if (!table) return;
+  std::vector<Lane> owned;
+  for (const v1::LaneOwner& owner : table->lanes()) {
+    if (owner.worker() == id_.name) owned.push_back(owner.lane());
+  }
+  core_->SetLanes(owned);
+}
+
+void WorkerDriver::ReadLanes(worker::Now now) {
+  std::vector<std::pair<Lane, Offset>> wanted;
+  core_->ForEachLane([&](Lane lane, Offset from) { wanted.emplace_back(lane, from); });
+  bool all = true;
+  for (const auto& [lane, from] : wanted) all = ReadLane(lane, from, now) && all;
+  if (!all) world_->Post(proc_, 100, [this] { WakeUp(); });
+}
+
+bool WorkerDriver::ReadLane(Lane lane, Offset from, worker::Now now) {
+  for (;;) {
+    auto batch = proc_->client->Read({log::Topic::kLanes, lane}, from, world_->rng().Below(4) == 0 ? 1 : 1 << 18);
+    if (!batch.ok()) {
+      const auto range = proc_->client->Range({log::Topic::kLanes, lane});
+      if (absl::IsOutOfRange(batch.status()) && range.ok() && range->first > from) {
+        from = range->first;
+        core_->OnLaneRead(lane, from, false, now);
+        continue;
+      }
+      return false;
+    }
+    if (batch->records.empty()) {
+      core_->OnLaneRead(lane, from, true, now);
+      return true;
+    }
+    for (const log::RecordView& record : batch->records) {
+      v1::LaneRecord parsed;
+      if (record.type == log::RecordType::kLaneRecord && parsed.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+        core_->OnLaneRecord(lane, record.offset, std::move(parsed));
+      } else {
+        core_->OnBadRecord(lane, record.offset);
+      }
+    }
+    from = batch->next_offset;
+    core_->OnLaneRead(lane, from, false, now);
+    if (world_->rng().Below(8) == 0) return false;  // the rest at the next wake
+  }
+}
+
+void WorkerDriver::StepAll(worker::Now now) {
+  for (bool again = true; again && proc_->alive;) {
+    worker::Commands out;
+    core_->Step(now, &out);
+    again = CarryOut(out, now);
+  }
+  if (!core_->fatal().ok()) world_->Fail("(g)", absl::StrCat(id_.name, " gave up: ", core_->fatal().ToString()));
+}
+
+bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
+  for (const worker::Commit& commit : out.commits) SendCommit(commit);
+  for (const worker::ChildNote& child : out.children) {
+    proc_->client->Commit({worker::ChildOp(id_, child)}, log::Durability::kBuffered, [](const absl::Status&) {});
+  }
+  for (const worker::Stop& stop : out.stops) {
+    const auto found = scripts_.find(stop.key);
+    if (found == scripts_.end()) continue;
+    worker::Ended ended;
+    ended.key = stop.key;
+    ended.ending = v1::STOPPED;
+    world_->After(world_->rng().Delay(200, 8000), [this, script = found->second, ended] { EndScript(script, ended); });
+  }
+  bool refused = false;
+  for (const worker::Run& run : out.runs) refused = !StartAttempt(run, now) || refused;
+  for (const v1::Heartbeat& beat : out.heartbeats) SendHeartbeat(beat);
+  for (const worker::Line& line : out.lines) {
+    world_->Tell(HashBytes(line.text), [&] {
+      return absl::StrCat(id_.name, ": ", line.text, line.key ? absl::StrCat(" ", line.key->task.ToString(), " attempt ", line.key->attempt) : "");
+    });
+  }
+  return refused;
+}
+
+void WorkerDriver::SendCommit(const worker::Commit& commit) {
+  proc_->client->Commit(worker::NoteOps(id_, *commit.batch), worker::EventRecords(*commit.batch, world_->plan().partitions),
+                        [this, token = commit.token](const absl::Status& status, std::span<const Offset>) {
+                          world_->Post(proc_, world_->rng().Delay(1, 30), [this, token, status] {
+                            core_->OnCommitted(token, status, Time());
+                            Pass();
+                          });
+                        });
+}
+
+void WorkerDriver::SendHeartbeat(const v1::Heartbeat& beat) {
+  std::vector<log::NewRecord> records;
+  records.push_back(worker::HeartbeatRecord(beat, 1));
+  proc_->client->Append(std::move(records), [this](const absl::Status& status, std::span<const Offset>) {
+    world_->Post(proc_, world_->rng().Delay(1, 30), [this, status] {
+      core_->OnHeartbeatAnswered(status, Time());
+      if (status.ok()) proc_->client->Commit({worker::SeenOp(id_, Time().wall)}, log::Durability::kBuffered, [](const absl::Status&) {});
+      Pass();
+    });
+  });
+}
+
+// ---- scripts
+
+bool WorkerDriver::StartAttempt(const worker::Run& run, worker::Now now) {
+  absl::Status status;
+  v1::Ending ending = v1::CANNOT_START;
+  if (worker::NeedsFolder(*run.packet)) {
+    if (run.packet->has_file()) {
+      status = zone::Zone::Verify(fs_, id_, run.key.task, run.key.attempt, zone::IdentityOf(run.packet->file()));
+      if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) ending = v1::FILE_MISSING;
+    } else {
+      own_folders_.push_back(run.key);
+    }
+    if (status.ok()) status = MakeFolders(fs_, zone::AttemptFolder(id_, run.key.task, run.key.attempt) + "/output");
+    witness_->OnPrepared(id_, *run.packet, status);
+  }
+  if (!status.ok()) {
+    worker::Ended ended;
+    ended.key = run.key;
+    ended.ending = ending;
+    ended.message = std::string(status.message());
+    core_->OnExecutor(ended, now);
+    return false;
+  }
+  const Witness::Script how = witness_->OnScriptStart(id_, incarnation_, store_, *run.packet);
+  auto script = std::make_shared<Script>();
+  script->key = run.key;
+  scripts_[run.key] = script;
+  Deliver(worker::Started{run.key, static_cast<int32_t>(world_->rng().Between(2, 30000)), 1});
+  worker::Ended ended;
+  ended.key = run.key;
+  ended.ok = how.ok;
+  if (!how.ok) ended.ending = how.ending, ended.exit_code = how.exit_code;
+  const auto timeout = static_cast<int64_t>(run.packet->spec().timeout_ms());
+  int64_t takes = how.takes_ms;
+  if (timeout != 0 && takes > timeout) {
+    takes = timeout;
+    ended.ok = false;
+    ended.ending = v1::TIMEOUT;
+  }
+  ended.duration = Millis(takes);
+  if (how.reports) {
+    for (int i = 1; i <= 3; i++) {
+      world_->After(takes * i / 4, [this, script, i] {
+        if (script->over) return;
+        worker::Reported reported;
+        reported.key = script->key;
+        reported.percent = static_cast<uint32_t>(i * 25);
+        reported.checkpoint = absl::StrCat("page ", i, " of attempt ", script->key.attempt);
+        Deliver(reported);
+      });
+    }
+  }
+  world_->After(takes, [this, script, ended] { EndScript(script, ended); });
+  return true;
+}
+
+// The script's own end; the worker hears of it when it can.
+void WorkerDriver::EndScript(const std::shared_ptr<Script>& script, worker::Ended ended) {
+  if (script->over) return;
+  script->over = true;
+  witness_->OnScriptEnd(id_, script->key);
+  world_->Post(proc_, world_->rng().Delay(3, 30), [this, ended] {
+    scripts_.erase(ended.key);
+    CleanUp(ended.key);
+    core_->OnExecutor(ended, Time());
+    Pass();
+  });
+}
+
+void WorkerDriver::Deliver(worker::ExecutorEvent event) {
+  world_->Post(proc_, world_->rng().Delay(3, 30), [this, event = std::move(event)] {
+    core_->OnExecutor(event, Time());
+    Pass();
+  });
+}
+
+void WorkerDriver::CleanUp(const worker::AttemptKey& key) {
+  const auto it = std::find(own_folders_.begin(), own_folders_.end(), key);
+  if (it == own_folders_.end()) return;
+  own_folders_.erase(it);
+  const std::string folder = zone::AttemptFolder(id_, key.task, key.attempt);
+  if (fs_.RemoveFolder(folder + "/output").ok()) (void)fs_.RemoveFolder(folder);
+}
+
+void WorkerDriver::StopScripts() {
+  for (const auto& [key, script] : scripts_) {
+    if (script->over) continue;
+    script->over = true;
+    witness_->OnScriptEnd(id_, key);
+    witness_->OnScriptKilled(id_, key);
+  }
+}
+
+}  // namespace laneway::sim

@@ -1,0 +1,72 @@
+// worker_driver.h: a worker's process in the simulation (the calls of src/worker/worker_runner.cc), and the scripts it starts.
+//
+// Role:       shell of the real Worker over the simulated log, store and file system. Scripts are events: they start, report, end.
+// Threads:    one.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "sim/witness.h"
+#include "sim/world.h"
+#include "worker/worker.h"
+#include "worker/worker_store.h"
+
+namespace laneway::sim {
+
+class WorkerDriver {
+ public:
+  WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id, uint32_t capacity);
+  absl::Status Start();
+  void BeginShutdown(worker::Shutdown mode);
+
+  // The process has died: its companion stops the scripts. What they were.
+  void StopScripts();
+  const worker::Worker& core() const { return *core_; }
+  const ProcRef& proc() const { return proc_; }
+  const IncarnationId& incarnation() const { return incarnation_; }
+  bool idle() const { return core_->idle(); }
+
+ private:
+  struct Script {
+    worker::AttemptKey key;
+    bool over = false;
+  };
+  worker::Now Time() const;
+  void WakeUp();
+  void Pass();
+  void ReadControl();
+  void ReadLanes(worker::Now now);
+  bool ReadLane(Lane lane, Offset from, worker::Now now);
+  void StepAll(worker::Now now);
+  bool CarryOut(worker::Commands& out, worker::Now now);
+  void SendCommit(const worker::Commit& commit);
+  void SendHeartbeat(const v1::Heartbeat& beat);
+  bool StartAttempt(const worker::Run& run, worker::Now now);
+  void CleanUp(const worker::AttemptKey& key);
+  void EndScript(const std::shared_ptr<Script>& script, worker::Ended ended);
+  void Deliver(worker::ExecutorEvent event);
+
+  World* world_;
+  ProcRef proc_;
+  const HostClock* clock_;
+  Witness* witness_;
+  WorkerId id_;
+  uint32_t capacity_;
+  IncarnationId incarnation_;
+  StoreId store_;
+  ProcFs fs_;
+  std::unique_ptr<worker::Worker> core_;
+  std::unique_ptr<log::Watch> watch_;
+  Offset control_next_ = 0;
+  Epoch table_epoch_ = 0;
+  bool woken_ = false;
+  bool passing_ = false;
+  uint64_t timer_ = 0;
+  std::map<worker::AttemptKey, std::shared_ptr<Script>> scripts_;
+  std::vector<worker::AttemptKey> own_folders_;
+};
+
+}  // namespace laneway::sim

@@ -1,0 +1,55 @@
+// workload.h: what users and operators do to a simulated fleet: files, started jobs, cancels, redrives, intents; and how the scripts behave.
+//
+// Role:       plans its actions from the seed; appends records as the API does, and writes files as people do.
+// Threads:    one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "laneway/v1/member.pb.h"
+#include "sim/checker.h"
+#include "sim/world.h"
+
+namespace laneway::sim {
+
+// How a script ends is written in its job's name: "ok", "fail2" (fails twice), "bad" (exit 65), "again1" (exit 75 once), "hang1", "signal1".
+Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint32_t failures, Rng& rng);
+
+class Workload {
+ public:
+  Workload(World* world, Checker* checker, std::vector<std::string> workers);
+  void Begin();
+  // Faults are over: nobody is paused or drained any more.
+  void Heal();
+  // Everything that was to be done has been done.
+  bool over() const { return pending_ == 0; }
+
+ private:
+  std::string Behaviour();
+  void ArriveAt(int64_t time, int number);
+  void Write(const std::string& path, const std::string& content, bool grows);
+  void StartJobAt(int64_t time, int number);
+  void PutBack();
+  void Withdraw();
+  void Redrive();
+  void Cancel();
+  void Intend();
+  // Appended again until it is answered OK, as a client does.
+  void Say(log::NewRecord record, int tries_left);
+  void SayEvent(const v1::Event& event);
+  void SayIntent(const std::string& worker, v1::Intent intent);
+  void Every(int64_t ms, std::function<void()> what);
+
+  World* world_;
+  Checker* checker_;
+  std::vector<std::string> workers_;
+  ProcRef client_;
+  int pending_ = 0;
+  std::map<std::string, v1::Intent> intents_;
+  std::map<TaskId, int> redriven_;
+};
+
+}  // namespace laneway::sim

@@ -1,0 +1,197 @@
+#include "sim/world.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace laneway::sim {
+namespace {
+
+constexpr size_t kLinesKept = 400;
+
+}  // namespace
+
+World::World(const Plan& plan, bool tracing)
+    : plan_(plan), rng_(plan.seed ^ 0x5eed5eed5eed5eedULL), disk_([this] { return log_now(); }), tracing_(tracing) {}
+
+void World::At(int64_t time, std::function<void()> run) {
+  events_.push({std::max(time, now_), rng_.Next(), ++numbers_, std::move(run)});
+}
+
+void World::Post(const ProcRef& proc, int64_t delay, std::function<void()> run) {
+  At(now_ + delay, [this, proc, run = std::move(run)]() mutable {
+    if (!proc->alive) return;
+    if (proc->paused_until > now_) return Post(proc, proc->paused_until - now_, std::move(run));
+    run();
+  });
+}
+
+bool World::RunOne() {
+  if (events_.empty() || failed()) return false;
+  Event event = std::move(const_cast<Event&>(events_.top()));  // moved out just before it is popped
+  events_.pop();
+  now_ = std::max(now_, event.at);
+  event.run();
+  PumpDisk();
+  Count("steps");
+  return true;
+}
+
+void World::RunNested(int64_t until) {
+  depth_++;
+  PumpDisk();
+  while (!events_.empty() && events_.top().at <= until && !failed()) RunOne();
+  now_ = std::max(now_, until);
+  depth_--;
+}
+
+ProcRef World::Start(const std::string& name) {
+  auto proc = std::make_shared<Proc>();
+  proc->name = name;
+  proc->in_touch_since = now_;
+  proc->client = disk_.Connect(name);
+  return proc;
+}
+
+void World::Kill(const ProcRef& proc) {
+  proc->alive = false;
+  proc->client->Kill();
+}
+
+void World::Pause(const ProcRef& proc, int64_t ms) {
+  proc->paused_until = std::max(proc->paused_until, now_ + ms);
+  if (ms > 6000) proc->in_touch_since = std::max(proc->in_touch_since, proc->paused_until);  // shorter ones go unnoticed, and do no harm
+}
+
+void World::CutOff(const ProcRef& proc, bool cut_off) {
+  proc->cut_off = cut_off;
+  proc->client->CutOff(cut_off);
+  proc->in_touch_since = std::max(proc->in_touch_since, now_);
+}
+
+// Every call that waits at the disk gets the moment at which it ends.
+void World::PumpDisk() {
+  if (disk_.waiting() == 0) return;
+  for (const log::SimDisk::Waiting& call : disk_.ListWaiting()) {
+    if (call.id <= pumped_) continue;
+    pumped_ = call.id;
+    const std::string owner(call.owner);
+    int64_t at = now_ + rng_.Delay(5, 60);
+    if (faults() && rng_.PerMille(plan_.rates.slow_append)) at += rng_.Between(100, 20000);
+    if (call.records > 0 && !plan_.reordered_appends) {
+      int64_t& until = appended_until_[owner];
+      at = until = std::max(at, until);
+    }
+    At(at, [this, id = call.id, owner, dead = call.client_is_dead] { Complete(id, owner); });
+  }
+}
+
+void World::Complete(uint64_t id, const std::string& owner) {
+  const uint64_t before = disk_.appended();
+  disk_.Complete(id, FateOf(owner, false));
+  if (disk_.appended() != before && on_appended) on_appended();
+}
+
+log::SimFate World::FateOf(const std::string&, bool) {
+  if (!faults()) return log::SimFate::kDone;
+  const Rates& rates = plan_.rates;
+  const auto fate = [&](uint32_t chance, std::string_view name) {
+    if (!rng_.PerMille(chance)) return false;
+    Count(name);
+    return true;
+  };
+  if (fate(rates.reply_lost, "fault: reply lost")) return log::SimFate::kReplyLost;
+  if (fate(rates.request_lost, "fault: request lost")) return log::SimFate::kRequestLost;
+  if (fate(rates.unavailable, "fault: append refused")) return log::SimFate::kUnavailable;
+  return log::SimFate::kDone;
+}
+
+void World::Fail(std::string_view property, const std::string& text) {
+  if (failed()) return;
+  violation_ = absl::StrCat("property ", std::string(property), ": ", text);
+  if (tracing_) Line("VIOLATION " + violation_);
+}
+
+void World::Line(std::string text) {
+  char time[32];
+  std::snprintf(time, sizeof time, "%9.3f ", static_cast<double>(now_) / 1000);
+  lines_.push_back(time + std::string(static_cast<size_t>(depth_) * 2, ' ') + std::move(text));
+  if (lines_.size() > kLinesKept * 1000) lines_.pop_front();
+}
+
+// ---- ProcFs
+
+absl::Status ProcFs::Before(bool changes) {
+  if (!proc_->alive) return Dead();
+  if (!others_act_) return absl::OkStatus();
+  const Rates& rates = world_->plan().rates;
+  Rng& rng = world_->rng();
+  const bool faults = world_->faults();
+  if (changes && faults && rng.PerMille(rates.zone_crash)) {
+    world_->Count("fault: crash inside the zone's work");
+    crash_();
+    return Dead();
+  }
+  if (changes && faults && rng.PerMille(rates.zone_pause)) {
+    world_->Count("fault: pause inside the zone's work");
+    const int64_t ms = rng.Between(1000, 90000);
+    if (rng.Below(2) == 0) world_->Pause(proc_, ms);
+    if (!world_->nested_too_deep()) world_->RunNested(world_->now() + ms);
+  } else if (rng.PerMille(changes ? rates.zone_wait : rates.zone_wait / 5) && !world_->nested_too_deep()) {
+    world_->RunNested(world_->now() + rng.Delay(20, 500));
+  }
+  while (proc_->alive && proc_->paused_until > world_->now() && !world_->nested_too_deep() && !world_->failed()) {
+    world_->RunNested(proc_->paused_until);
+  }
+  if (!proc_->alive || world_->failed()) return Dead();
+  if (faults && rng.PerMille(rates.fs_error)) {
+    world_->Count("fault: file system error");
+    return absl::UnavailableError("simulated: try again");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<zone::FileInfo> ProcFs::Stat(std::string_view path) {
+  if (absl::Status status = Before(false); !status.ok()) return status;
+  return world_->fs().Stat(path);
+}
+absl::StatusOr<std::vector<zone::FolderEntry>> ProcFs::List(std::string_view folder) {
+  if (absl::Status status = Before(false); !status.ok()) return status;
+  return world_->fs().List(folder);
+}
+absl::StatusOr<std::vector<zone::FolderItem>> ProcFs::ListWithInfo(std::string_view folder) {
+  if (absl::Status status = Before(false); !status.ok()) return status;
+  return world_->fs().ListWithInfo(folder);
+}
+absl::Status ProcFs::MakeFolder(std::string_view path) {
+  if (absl::Status status = Before(true); !status.ok()) return status;
+  return world_->fs().MakeFolder(path);
+}
+absl::Status ProcFs::RemoveFolder(std::string_view path) {
+  if (absl::Status status = Before(true); !status.ok()) return status;
+  return world_->fs().RemoveFolder(path);
+}
+absl::Status ProcFs::RemoveTree(std::string_view path) {
+  if (absl::Status status = Before(true); !status.ok()) return status;
+  return world_->fs().RemoveTree(path);
+}
+absl::Status ProcFs::Rename(std::string_view from, std::string_view to) {
+  if (absl::Status status = Before(true); !status.ok()) return status;
+  const auto info = world_->fs().Stat(from);
+  absl::Status done = world_->fs().Rename(from, to);
+  world_->Tell(HashBytes(from) ^ Mix64(HashBytes(to)) ^ static_cast<uint64_t>(done.code()), [&] {
+    return absl::StrCat(proc_->name, " renames ", std::string(from), " -> ", std::string(to), done.ok() ? "" : ": " + done.ToString());
+  });
+  if (done.ok() && info.ok()) renamed_(from, to, info->inode);
+  if (others_act_ && world_->faults() && world_->rng().PerMille(world_->plan().rates.fs_reply_lost)) {
+    world_->Count("fault: reply of a rename lost");
+    return absl::UnavailableError("simulated: the reply was lost");
+  }
+  return done;
+}
+absl::Status ProcFs::SyncFolders(std::span<const std::string> folders) {
+  if (absl::Status status = Before(true); !status.ok()) return status;
+  return world_->fs().SyncFolders(folders);
+}
+bool ProcFs::OpenForWriting(std::string_view path) { return proc_->alive && world_->fs().OpenForWriting(path); }
+
+}  // namespace laneway::sim
