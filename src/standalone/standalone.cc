@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "ops/config.h"
 #include "ops/random_ids.h"
 #include "ops/units.h"
 #include "reaper/reaper_runner.h"
@@ -212,6 +213,8 @@ absl::Status Standalone::TellLastWords() {
 
 absl::Status Standalone::OpenFold() {
   const v1::Config& config = options_.config;
+  std::vector<std::string> environment;
+  for (const auto& [name, value] : ops::ProcessEnvironment()) environment.push_back(absl::StrCat(name, "=", value));
   for (size_t i = 0; i < options_.workers.size(); i++) {
     worker::RunnerWorker one;
     one.options.id = options_.workers[i];
@@ -223,6 +226,7 @@ absl::Status Standalone::OpenFold() {
     one.options.heartbeat_timeout = Millis(config.health().heartbeat_timeout_ms());
     one.context.worker = options_.workers[i];
     one.context.zone_root = zone_root_;
+    one.context.environment = environment;
     one.context.kill_grace = Millis(config.worker().kill_grace_ms());
     one.context.log_bytes_max = config.worker().log_size_max();
     one.context.processes_max = config.worker().processes_max();
