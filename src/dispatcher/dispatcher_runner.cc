@@ -1,7 +1,10 @@
 #include "dispatcher/dispatcher_runner.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <future>
+#include <utility>
 
 #include "ops/check.h"
 
@@ -15,6 +18,13 @@ struct DispatcherRunner::Answers {
   std::vector<std::pair<zone::FinishRequest, zone::FinishResult>> finished;
   std::optional<std::vector<zone::Leftover>> leftovers;
   uint64_t refused = 0;
+};
+
+struct DispatcherRunner::Sighting {
+  bool full = false;
+  std::vector<zone::Findings> findings;  // in their order; of a full look, its own is the last
+  std::optional<Millis> settled_in;      // when the next file may have settled
+  Millis took{0};
 };
 
 namespace {
@@ -56,6 +66,10 @@ void DispatcherRunner::MakeCore() {
 
 absl::Status DispatcherRunner::Start() {
   scanner_ = std::make_unique<zone::Scanner>(fs_, options_.settle);
+  if (options_.watch_zone) {
+    watcher_ = std::make_unique<zone::InotifyWatcher>(options_.zone_root + "/incoming");
+    if (watcher_->fd() >= 0) zone_loop_.Watch(watcher_->fd(), EPOLLIN, [this](uint32_t) { ReadNews(); });
+  }
   zone_loop_.Start();
   started_ = true;
   core_->SetOwner(true, Now(), &commands_);
@@ -69,6 +83,7 @@ void DispatcherRunner::Stop() {
   stopped_ = true;
   loop_->Cancel(tick_);
   loop_->Cancel(rescan_);
+  loop_->Cancel(settled_);
   zone_loop_.Stop();
   zone_loop_.Join();
 }
@@ -114,7 +129,7 @@ void DispatcherRunner::Flush() {
   SendRecords();
   CollectZoneWork();
   MaybeWorkZone();
-  if (core_->active() && options_.watch_zone && look_wanted_) Look(true);
+  if (core_->active() && options_.watch_zone && (look_wanted_ || hints_wanted_)) Look();
 }
 
 void DispatcherRunner::SendRecords() {
@@ -250,31 +265,78 @@ void DispatcherRunner::TakeAnswers(const Answers& answers) {
   if (answers.leftovers) core_->OnLeftovers(*answers.leftovers, now, &commands_);
 }
 
+// ---- looks at incoming/: a full one regularly, and at once at what inotify tells of
+
+void DispatcherRunner::ReadNews() {
+  zone::InotifyWatcher::News news = watcher_->Read();
+  MoveAll(news.hints, hints_);
+  const bool full = news.rescan || hints_.size() > zone::InotifyWatcher::kHintsMax;
+  if (full) hints_.clear();
+  if (!full && hints_.empty()) return;
+  loop_->Post([this, full, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || stopped_) return;
+    (full ? look_wanted_ : hints_wanted_) = true;
+    Flush();
+  });
+}
+
 // One look at a time. The dispatcher is told before it begins (rule I1).
-void DispatcherRunner::Look(bool full) {
+void DispatcherRunner::Look() {
   if (looking_ || stopped_) return;
   looking_ = true;
-  look_wanted_ = look_wanted_ && !full;
+  const bool full = std::exchange(look_wanted_, false);
+  hints_wanted_ = false;
+  if (full) loop_->Cancel(rescan_);
   core_->OnLookBegins();
-  zone_loop_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
-    const auto begun = clock_->Steady();
-    auto findings = std::make_shared<zone::Findings>(scanner_->Scan(std::chrono::duration_cast<Millis>(begun.time_since_epoch())));
-    const auto took = std::chrono::duration_cast<Millis>(clock_->Steady() - begun);
-    loop_->Post([this, findings, took, alive] {
-      if (alive.expired() || stopped_) return;
-      looking_ = false;
-      view_.present = findings->present;
-      view_.waiting = findings->waiting;
-      view_.oldest_mtime_ns = findings->oldest_mtime_ns;
-      view_.looks++;
-      core_->OnFindings(*findings, Now(), &commands_);
-      Flush();
-      rescan_ = loop_->RunAfter(std::max(options_.rescan, took * 10), [this] {
-        look_wanted_ = true;
-        Flush();
-      });
+  zone_loop_.Post([this, full, alive = std::weak_ptr<bool>(alive_)] {
+    auto seen = DoLook(full);
+    loop_->Post([this, seen, alive] {
+      if (!alive.expired() && !stopped_) TakeSighting(*seen);
     });
   });
+}
+
+std::shared_ptr<DispatcherRunner::Sighting> DispatcherRunner::DoLook(bool full) {
+  auto seen = std::make_shared<Sighting>();
+  seen->full = full;
+  const auto begun = clock_->Steady();
+  const auto now = std::chrono::duration_cast<Millis>(begun.time_since_epoch());
+  for (const zone::InotifyWatcher::Hint& hint : std::exchange(hints_, {})) {
+    zone::Findings one = scanner_->Hint(hint.path, hint.complete, now);
+    if (seen->findings.empty() || !one.vanished.empty()) seen->findings.emplace_back();  // what vanished comes first in each
+    zone::Findings& all = seen->findings.back();
+    MoveAll(one.complete, all.complete);
+    MoveAll(one.vanished, all.vanished);
+    MoveAll(one.refused, all.refused);
+    MoveAll(one.unreadable, all.unreadable);
+  }
+  if (full) seen->findings.push_back(scanner_->Scan(now));
+  if (const auto deadline = scanner_->NextDeadline()) seen->settled_in = std::max(*deadline - now, Millis(0));
+  seen->took = std::chrono::duration_cast<Millis>(clock_->Steady() - begun);
+  return seen;
+}
+
+void DispatcherRunner::TakeSighting(const Sighting& seen) {
+  looking_ = false;
+  for (const zone::Findings& findings : seen.findings) core_->OnFindings(findings, Now(), &commands_);
+  if (seen.full) {
+    view_.present = seen.findings.back().present;
+    view_.waiting = seen.findings.back().waiting;
+    view_.unfinished = seen.findings.back().unfinished;
+    view_.oldest_mtime_ns = seen.findings.back().oldest_mtime_ns;
+    view_.looks++;
+    look_pause_ = std::max(seen.took * 10, Millis(10));
+    rescan_ = loop_->RunAfter(std::max(options_.rescan, look_pause_), [this] { WantLook(); });
+  }
+  settling_ = seen.settled_in.has_value();
+  loop_->Cancel(settled_);
+  if (settling_) settled_ = loop_->RunAfter(std::max(*seen.settled_in, look_pause_), [this] { WantLook(); });
+  Flush();
+}
+
+void DispatcherRunner::WantLook() {
+  look_wanted_ = true;
+  Flush();
 }
 
 }  // namespace laneway::dispatcher

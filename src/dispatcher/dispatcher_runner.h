@@ -17,6 +17,7 @@
 #include "ops/clock.h"
 #include "ops/loop.h"
 #include "zone/fs.h"
+#include "zone/inotify.h"
 #include "zone/scanner.h"
 #include "zone/zone.h"
 
@@ -35,6 +36,7 @@ struct RunnerOptions {
 struct ZoneView {
   uint64_t present = 0;                   // regular files in incoming/
   uint64_t waiting = 0;                   // of them: not complete yet
+  uint64_t unfinished = 0;                // of those: named as unfinished downloads are
   int64_t oldest_mtime_ns = 0;
   uint64_t looks = 0;
   uint64_t refused = 0;
@@ -56,10 +58,15 @@ class DispatcherRunner : public fold::FoldListener {
   const Dispatcher* dispatcher() const { return core_.get(); }
   const ZoneView& zone_view() const { return view_; }
   // Nothing of a file is under way, and the last look found nothing new.
-  bool quiet() const { return !zone_busy_ && pending_.empty() && view_.looks > 0 && view_.waiting == 0 && !look_wanted_; }
+  // (An unfinished download is somebody else's: it waits for ever if it must, and nobody waits for it.)
+  bool quiet() const {
+    return !zone_busy_ && pending_.empty() && !looking_ && !look_wanted_ && !hints_wanted_ && !settling_ && view_.looks > 0 &&
+           view_.waiting == view_.unfinished;
+  }
 
  private:
-  struct Answers;  // of one batch of the zone
+  struct Answers;   // of one batch of the zone
+  struct Sighting;  // of one look
 
   void MakeCore();
   void Flush();
@@ -69,7 +76,11 @@ class DispatcherRunner : public fold::FoldListener {
   void MaybeWorkZone();
   std::shared_ptr<Answers> DoZoneWork(const ZoneWork& work);  // on the zone's loop
   void TakeAnswers(const Answers& answers);
-  void Look(bool full);
+  void ReadNews();                         // on the zone's loop
+  void Look();
+  std::shared_ptr<Sighting> DoLook(bool full);  // on the zone's loop
+  void TakeSighting(const Sighting& seen);
+  void WantLook();
   void Tick();
   LogTime Now() const { return fold_->Now(); }
 
@@ -80,8 +91,10 @@ class DispatcherRunner : public fold::FoldListener {
   zone::Fs* fs_;
   const ops::Clock* clock_;
   ops::Loop zone_loop_{"zone"};
-  std::unique_ptr<zone::Zone> zone_;           // the zone loop's, as the two below
+  std::unique_ptr<zone::Zone> zone_;           // the zone loop's, as the three below
   std::unique_ptr<zone::Scanner> scanner_;
+  std::unique_ptr<zone::InotifyWatcher> watcher_;
+  std::vector<zone::InotifyWatcher::Hint> hints_;
   std::unique_ptr<Dispatcher> core_;
   Commands commands_;
   ZoneWork pending_;
@@ -90,10 +103,12 @@ class DispatcherRunner : public fold::FoldListener {
   bool zone_busy_ = false;
   bool looking_ = false;
   bool look_wanted_ = true;                    // a full look
-  bool hints_wanted_ = false;
+  bool hints_wanted_ = false;                  // a look at what inotify told
+  bool settling_ = false;                      // some file is only waiting for its settle time
   Millis look_pause_{0};                       // looks at huge folders keep a distance in proportion to what they cost
   ops::Loop::TimerId tick_;
   ops::Loop::TimerId rescan_;
+  ops::Loop::TimerId settled_;
   ZoneView view_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

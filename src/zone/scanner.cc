@@ -67,6 +67,7 @@ Findings Scanner::Scan(MonotonicTime now) {
     if (known.kind != FileKind::kRegular) continue;
     findings.present++;
     if (known.state == State::kWaiting) findings.waiting++;
+    if (known.state == State::kWaiting && IsUnfinishedName(NameOf(path))) findings.unfinished++;
     if (findings.oldest_mtime_ns == 0 || known.mtime_ns < findings.oldest_mtime_ns) {
       findings.oldest_mtime_ns = known.mtime_ns;
     }

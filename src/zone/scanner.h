@@ -41,6 +41,7 @@ struct Findings {
   std::vector<Refused> unreadable;  // folders without rights: told once, looked at again later
   // Of a full look; 0 in the answer to a hint.
   uint64_t waiting = 0;         // seen, not complete yet
+  uint64_t unfinished = 0;      // of them: with a name of an unfinished download, so only its owner can end it
   uint64_t present = 0;         // all regular files in incoming/
   int64_t oldest_mtime_ns = 0;  // of the files present; 0: none
 };
