@@ -239,7 +239,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   Tell(options, "raw limit: posix_spawn of /bin/true from two threads");
   const double raw = RawSpawnsPerSecond(3);
   MeasureOptions wider = options;
-  if (wider.capacity == 0) wider.capacity = 2;
+  if (wider.capacity == 0) wider.capacity = 4;
   auto configured = FleetIn(room.path(), wider, false);
   if (!configured.ok()) return configured.status();
   auto fleet = standalone::Standalone::Start(std::move(*configured));
