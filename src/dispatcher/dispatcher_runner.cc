@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ops/check.h"
+#include "ops/random_ids.h"
 
 namespace laneway::dispatcher {
 
@@ -120,16 +121,34 @@ void DispatcherRunner::Tick() {
 // ---- carrying out
 
 void DispatcherRunner::Flush() {
-  if (commands_.stepped_down && !stopped_) {  // stands again, as a new one
-    commands_.clear();
-    pending_ = ZoneWork{};
-    // The election is by ownership of the control partition; on the embedded log this process keeps it.
-    return;
-  }
+  if (commands_.stepped_down && !stopped_) return StandAgainLater();
   SendRecords();
   CollectZoneWork();
   MaybeWorkZone();
   if (core_->active() && options_.watch_zone && (look_wanted_ || hints_wanted_)) Look();
+}
+
+// Rule E1: who has stepped down (its staging folder is gone, a newer epoch was read) stands again as a new one: another incarnation, another staging
+// folder. What it had decided is void; the new one decides from the fold.
+void DispatcherRunner::StandAgainLater() {
+  v1::Alert alert;
+  alert.set_subject("dispatcher");
+  alert.set_severity(v1::WARNING);
+  alert.set_kind("dispatcher_stepped_down");
+  alert.set_message("the dispatcher stepped down: its staging folder below processing/ is gone, or another was elected; it stands again");
+  if (options_.on_alert && core_->standing() == Standing::kGone && !commands_.empty()) options_.on_alert(alert);
+  commands_.clear();
+  pending_ = ZoneWork{};
+  constexpr Millis kPause{1000};  // a zone that is not there is asked for once a second, not without end
+  loop_->RunAfter(kPause, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || stopped_) return;
+    if (zone_busy_ || looking_) return StandAgainLater();
+    options_.dispatcher.incarnation = ops::NewIncarnationId();
+    MakeCore();  // the zone's loop has nothing of the old one left to do
+    look_wanted_ = true;
+    core_->SetOwner(true, Now(), &commands_);
+    Flush();
+  });
 }
 
 void DispatcherRunner::SendRecords() {

@@ -70,6 +70,7 @@ class DispatcherRunner : public fold::FoldListener {
 
   void MakeCore();
   void Flush();
+  void StandAgainLater();
   void SendRecords();
   void Appended(std::shared_ptr<Commands> sent, const absl::Status& status, std::span<const Offset> offsets);
   void CollectZoneWork();

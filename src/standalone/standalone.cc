@@ -144,6 +144,7 @@ absl::Status Standalone::OpenWorkers() {
     std::vector<worker::Survivor> survivors;
     for (const worker::ChildNote& child : opened->children) survivors.push_back({child.pid, child.pid_start});
     worker::StopSurvivors(survivors);
+    if (!survivors.empty()) engine_->store().Commit({worker::ForgetChildrenOp(id)}, log::Durability::kBuffered, [](const absl::Status&) {});
     opened_.push_back(std::move(*opened));
     companion_->AddWorker(id, incarnation_);
   }
