@@ -36,7 +36,8 @@ struct DispatcherOptions {
   v1::JobSpec file_spec;                          // what every file's job asks for
   uint32_t lanes = 8;
   Millis retention{90LL * 24 * 3600 * 1000};      // of the events topic
-  Millis again_after{2000};                       // an unanswered append, or a file looked for in vain, is tried again after this long
+  Millis again_after{2000};                       // an unanswered append, or a file that could not be moved, is tried again after this long
+  Millis look_again_after{200};                   // a file looked for in vain is looked for once more; meanwhile it holds a worker's slot
   Millis reconcile_every{60000};
   Millis submission_abandoned{3600000};           // a submission whose parts do not come is given up
   size_t place_at_once_max = 512;

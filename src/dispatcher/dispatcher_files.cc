@@ -142,7 +142,8 @@ void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceRe
   }
   if (!journey.missed_once) {  // looked for twice before it is given up
     journey.missed_once = true;
-    journey.since = now;
+    journey.since = now + (options_.look_again_after - options_.again_after);
+    if (next_sweep_) next_sweep_ = std::min(*next_sweep_, now + options_.look_again_after);
     return;
   }
   if (!Expect(job->id, 0, Await::kGone, now)) {

@@ -4,6 +4,7 @@
 #include <future>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "ops/config.h"
 #include "ops/random_ids.h"
@@ -27,6 +28,17 @@ absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
   std::promise<absl::Status> done;
   log.Append(std::move(records), [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
   return done.get_future().get();
+}
+
+// What a user can mend: where it is, and how.
+absl::Status ZoneError(const std::string& zone, const absl::Status& status) {
+  if (status.ok()) return status;
+  std::string text = absl::StrCat("the dispatch zone ", zone, " cannot be used: ", status.message());
+  if (absl::IsPermissionDenied(status)) absl::StrAppend(&text, ": let the user who runs laneway read, write and enter it and its folders");
+  if (absl::StrContains(status.message(), "cross-device")) {
+    absl::StrAppend(&text, ": all its folders must be on one file system, since files are renamed and never copied");
+  }
+  return absl::Status(status.code(), text);
 }
 
 PlacementLimits Limits(const v1::PlacementConfig& config) {
@@ -121,9 +133,9 @@ absl::Status Standalone::OpenZone() {
   std::filesystem::create_directories(zone_root_, error);
   if (error) return absl::FailedPreconditionError(absl::StrCat("cannot make the dispatch zone ", zone_root_, ": ", error.message()));
   auto fs = zone::PosixFs::Open(zone_root_);
-  if (!fs.ok()) return fs.status();
+  if (!fs.ok()) return ZoneError(zone_root_, fs.status());
   fs_ = std::move(*fs);
-  return zone::Zone(fs_.get(), incarnation_).Prepare();
+  return ZoneError(zone_root_, zone::Zone(fs_.get(), incarnation_).Prepare());
 }
 
 absl::Status Standalone::OpenWorkers() {
