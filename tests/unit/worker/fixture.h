@@ -169,7 +169,7 @@ class Rig {
     record.mutable_epoch_opened()->set_epoch(opened);
     Put(std::move(record));
   }
-  void End(const AttemptKey& key, bool ok = true, v1::Ending ending = v1::EXIT_CODE, int exit_code = 3) {
+  void End(AttemptKey key, bool ok = true, v1::Ending ending = v1::EXIT_CODE, int exit_code = 3) {
     running.erase(key);
     Ended ended;
     ended.key = key;
