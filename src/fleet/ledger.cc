@@ -81,11 +81,12 @@ Ledger::Spot Ledger::Locate(Now& now, const v1::Event& event) {
   const auto found = p.jobs.find(*id);
   if (found == p.jobs.end()) {
     if (finished_->Contains(*id, now.offset)) return {.missing = FoldVerdict::kJobFinished};
-    auto& kept = p.orphans[*id];
-    if (kept.size() < options_.orphan_records_max && p.orphans.size() < options_.orphan_records_max) {
-      kept.emplace_back(now.offset, event.SerializeAsString());
-    } else {
-      p.orphans.erase(*id);
+    if (p.orphan_records < options_.orphan_records_max) {
+      p.orphans[*id].push_back({now.offset, now.time, event.SerializeAsString()});
+      p.orphan_records++;
+    } else {  // too many: what is carried from before here cannot be completed any more
+      p.orphans.clear();
+      p.orphan_records = 0;
       p.orphans_from = now.offset + 1;
     }
     return {.missing = FoldVerdict::kUnknownJob};
@@ -185,6 +186,7 @@ FoldVerdict Ledger::Succeeded(Now& now, const v1::Event& event) {
   if (!success.output().empty()) task.More().output = success.output();
   if (success.records() != 0) task.More().records = success.records();
   if (!current && IsHeld(task.state)) EndAttempt(now, task, task.attempt, "superseded", v1::ENDING_UNSPECIFIED, 0, "an earlier attempt succeeded");
+  LetGo(job, task, event.task());  // while task.worker is still who holds it
   if (!current) task.worker = Intern(success.worker());
   EndAttempt(now, task, event.attempt(), "succeeded", v1::ENDING_UNSPECIFIED, 0, "");
   if (job.file) job.file->claimed = true;
@@ -204,7 +206,11 @@ FoldVerdict Ledger::Failed(Now& now, const v1::Event& event) {
   if (failed.has_checkpoint()) task.More().checkpoint = failed.checkpoint();
   task.last_ending = failed.ending();
   task.More().last_message = failed.message();
-  CountsAsLoss(failed.ending()) ? task.losses++ : task.failures++;
+  if (!CountsAsLoss(failed.ending())) {
+    task.failures++;
+  } else if (task.state == TaskState::kRunning) {  // rule L1: only what had started is a loss
+    task.losses++;
+  }
   EndAttempt(now, task, task.attempt, "failed", failed.ending(), failed.exit_code(), failed.message());
   // The fold itself derives what follows: no further record can be lost.
   const RetryAnswer answer = AfterFailure(*job.spec, failed.ending(), task.failures, task.losses);
@@ -264,18 +270,14 @@ FoldVerdict Ledger::Opened(Now& now, const v1::Event& event) {
   if (phase != job.open_phase + 1 || phase >= job.phase_count()) return FoldVerdict::kPhaseNotReady;
   if ((job.unfinished_in_phase != 0 || job.dead != 0) && !LANEWAY_PLANTED(kPhaseOpensEarly)) return FoldVerdict::kPhaseNotReady;
   job.open_phase = phase;
-  RecountPhase(job);
-  while (job.unfinished_in_phase == 0 && job.open_phase + 1 < job.phase_count()) {  // a phase without tasks is over at once
-    job.open_phase++;
-    RecountPhase(job);
-  }
+  SkipEmptyPhases(job);
   for (uint32_t n = 1; n <= job.tasks.size(); n++) {
     Task& task = job.tasks[n - 1];
     if (task.phase != job.open_phase) continue;
     task.due = now.time;
     now.Say(Kind::kTaskPending, {job.id, n});
   }
-  MaybeFinishJob(now, job);  // when nothing but phases without tasks was left
+  MaybeFinishJob(now, job);  // the phases that were left may have no tasks
   return FoldVerdict::kAccepted;
 }
 
@@ -327,7 +329,7 @@ FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
   const bool was_finished = job->is_finished();
   job->closed = false;
   job->finished = LogTime{};
-  job->reason.clear();
+  if (!job->cancelled) job->reason.clear();
   job->dead--;
   task.failures = task.losses = 0;
   task.last_ending = v1::ENDING_UNSPECIFIED;
@@ -345,7 +347,8 @@ FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
 FoldVerdict Ledger::Claimed(Now& now, const v1::Event& event) {
   const Spot spot = Locate(now, event);
   if (spot.missing != FoldVerdict::kAccepted) return spot.missing;
-  if (!spot.job->file || spot.job->file->claimed) return FoldVerdict::kDuplicate;
+  if (!spot.job->file) return FoldVerdict::kMalformed;
+  if (spot.job->file->claimed) return FoldVerdict::kDuplicate;
   spot.job->file->claimed = true;
   now.Say(Kind::kFileClaimed, {spot.job->id, 0});
   return FoldVerdict::kAccepted;
@@ -378,6 +381,7 @@ FoldVerdict Ledger::Gone(Now& now, const v1::Event& event) {
   if (IsHeld(task.state)) EndAttempt(now, task, task.attempt, "failed", v1::FILE_MISSING, 0, event.file_gone().reason());
   job.reason = event.file_gone().reason();
   job.file->claimed = true;
+  job.file->final_path.clear();  // where it was before a redrive it is not any more
   task.last_ending = v1::FILE_MISSING;
   task.More().last_message = job.reason;
   Die(now, job, 1, held);
@@ -392,121 +396,6 @@ FoldVerdict Ledger::Epoched(Now& now, const v1::Event& event) {
   p.epoch = event.epoch_opened().epoch();
   now.Say(Kind::kEpochOpened, {});
   return FoldVerdict::kAccepted;
-}
-
-// ---- the steps the events are made of
-
-void Ledger::SetState(Task& task, TaskState state) {
-  tasks_now_[static_cast<size_t>(task.state)]--;
-  task.state = state;
-  tasks_now_[static_cast<size_t>(state)]++;
-}
-
-Change Ledger::Held(const Job& job, const Task& task, uint32_t n) const {
-  Change change{.task = {job.id, n}, .before = task.state};
-  if (!IsHeld(task.state)) return change;
-  change.held_attempt = task.attempt;
-  change.held_by = task.worker;
-  change.held_since = task.started;
-  return change;
-}
-
-void Ledger::EndAttempt(Now& now, Task& task, uint32_t attempt, std::string_view outcome, v1::Ending ending, int32_t exit_code,
-                        std::string_view message) {
-  auto& attempts = task.More().attempts;
-  if (attempt != task.attempt) {  // a late result: its attempt ended before, as something else
-    for (v1::AttemptState& old : attempts) {
-      if (old.attempt() != attempt) continue;
-      old.set_outcome(std::string(outcome));
-      old.set_ended_ms(now.time.ms);
-    }
-    return;
-  }
-  if (!attempts.empty() && attempts.back().attempt() == attempt) return;
-  if (attempts.size() >= kAttemptsKept) attempts.erase(attempts.begin());
-  v1::AttemptState& state = attempts.emplace_back();
-  state.set_attempt(attempt);
-  state.set_worker(WorkerName(task.worker));
-  state.set_assigned_ms(task.assigned.ms);
-  state.set_started_ms(task.started.ms);
-  state.set_ended_ms(now.time.ms);
-  state.set_outcome(std::string(outcome));
-  state.set_ending(ending);
-  state.set_exit_code(exit_code);
-  state.set_message(std::string(message));
-}
-
-void Ledger::LetGo(Job& job, Task& task, uint32_t n) {
-  if (IsHeld(task.state)) held_[task.worker].erase({job.id, n});
-}
-
-// Rule L1: every return to PENDING takes the next attempt number.
-void Ledger::BackToPending(Now& now, Job& job, uint32_t n, LogTime due, const Change& held) {
-  Task& task = job.tasks[n - 1];
-  LetGo(job, task, n);
-  SetState(task, TaskState::kPending);
-  task.attempt++;
-  task.due = due;
-  task.worker = kNoWorker;
-  task.store = StoreId{};
-  task.incarnation = IncarnationId{};
-  task.assigned = task.started = LogTime{};
-  task.percent = 0;
-  now.Say(Kind::kTaskPending, {job.id, n}, held);
-}
-
-void Ledger::Die(Now& now, Job& job, uint32_t n, const Change& held) {
-  job.dead++;
-  FinishTask(now, job, n, TaskState::kDead, held);
-}
-
-void Ledger::FinishTask(Now& now, Job& job, uint32_t n, TaskState state, const Change& held) {
-  Task& task = job.tasks[n - 1];
-  LetGo(job, task, n);
-  SetState(task, state);
-  tasks_ended_[static_cast<size_t>(state)]++;
-  now.Say(state == TaskState::kDead ? Kind::kTaskDead : Kind::kTaskSucceeded, {job.id, n}, held);
-  if (task.phase == job.open_phase && job.unfinished_in_phase > 0) job.unfinished_in_phase--;
-  MaybeFinishJob(now, job);
-}
-
-void Ledger::MaybeFinishJob(Now& now, Job& job) {
-  if (job.is_finished() || job.unfinished_in_phase != 0) return;
-  if (job.dead == 0 && job.open_phase + 1 < job.phase_count()) return;  // the dispatcher opens the next phase
-  for (uint32_t n = 1; n <= job.tasks.size(); n++) {                    // phases that never open
-    Task& task = job.tasks[n - 1];
-    if (task.phase <= job.open_phase || IsFinished(task.state)) continue;
-    SetState(task, TaskState::kCancelled);
-    tasks_ended_[static_cast<size_t>(TaskState::kCancelled)]++;
-    now.Say(Kind::kTaskCancelled, {job.id, n});
-  }
-  FinishJob(now, job);
-}
-
-void Ledger::FinishJob(Now& now, Job& job) {
-  job.finished = now.time;
-  jobs_ended_[static_cast<size_t>(job.phase())]++;
-  now.Say(Kind::kJobFinished, {job.id, 0});
-  if (!job.file) CloseJob(now, job);  // rule L6: only a file keeps a finished job open
-}
-
-void Ledger::CloseJob(Now& now, Job& job) {
-  job.closed = true;
-  now.Say(Kind::kJobClosed, {job.id, 0});
-  const bool reopened = std::any_of(job.tasks.begin(), job.tasks.end(), [](const Task& task) { return task.floor > 1; });
-  finished_->Put(job.id, now.offset, ToState(job).SerializeAsString(), reopened);
-  CountIn(job, -1);
-  auto node = partitions_[now.partition].jobs.extract(job.id);
-  just_closed_.push_back(std::move(node.mapped()));
-}
-
-void Ledger::RecountPhase(Job& job) const {
-  job.unfinished_in_phase = 0;
-  for (const Task& task : job.tasks) job.unfinished_in_phase += task.phase == job.open_phase && !IsFinished(task.state) ? 1U : 0U;
-}
-
-void Ledger::CountIn(const Job& job, int sign) {
-  for (const Task& task : job.tasks) tasks_now_[static_cast<size_t>(task.state)] += static_cast<uint64_t>(static_cast<int64_t>(sign));
 }
 
 }  // namespace laneway

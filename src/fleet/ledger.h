@@ -113,7 +113,7 @@ struct WorkerVerdicts {   // what the fold says of a worker
 
 struct LedgerOptions {
   uint32_t partitions = 8;
-  size_t orphan_records_max = 100000;  // of jobs whose beginning could not be read (rule L5)
+  size_t orphan_records_max = 100000;  // a partition's, of jobs whose beginning could not be read (rule L5)
 };
 
 class Ledger {
@@ -167,7 +167,13 @@ class Ledger {
     Epoch epoch = 0;
     LogTime time;
     std::unordered_map<JobId, std::unique_ptr<Job>> jobs;
-    std::map<JobId, std::vector<std::pair<Offset, std::string>>> orphans;
+    struct Orphan {
+      Offset offset = 0;
+      LogTime time;
+      std::string event;
+    };
+    std::map<JobId, std::vector<Orphan>> orphans;
+    size_t orphan_records = 0;
     Offset orphans_from = 0;   // orphans are complete from here on
   };
   struct Now;  // one Apply
@@ -216,6 +222,8 @@ class Ledger {
   void OpenJob(Now& now, Job& job);
   Change Held(const Job& job, const Task& task, uint32_t n) const;
   void RecountPhase(Job& job) const;
+  void SkipEmptyPhases(Job& job) const;
+  void DropOrphans(Partition& partition, const JobId& job);
 
   WorkerIndex Intern(const std::string& worker);
   std::shared_ptr<const v1::JobSpec> InternSpec(const v1::JobSpec& spec);

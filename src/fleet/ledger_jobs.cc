@@ -18,13 +18,19 @@ void AddTask(Job& job, v1::TaskSpec spec) {
   if (!spec.payload().empty()) *task.More().spec.mutable_payload() = std::move(*spec.mutable_payload());
 }
 
+constexpr std::string_view kProcessDied = "process_died";
+
+// Appended by who saw the process end and stopped its scripts.
+bool IsLastWords(const v1::WorkerLost& lost) { return lost.reason() == kProcessDied || lost.held_size() != 0; }
+
 // A submission that the rest of the fold could not live with.
 bool IsMalformed(const v1::JobSubmitted& submitted) {
   const uint32_t phases = std::max(1, submitted.phases_size());
   if (submitted.part() == 0 && !submitted.has_spec()) return true;
   if (submitted.part() >= std::max(1U, submitted.parts())) return true;
   if (submitted.has_file() && (submitted.parts() > 1 || submitted.tasks_size() > 1 || phases > 1)) return true;
-  return false;
+  if (submitted.part() != 0) return false;  // only the first part names the phases
+  return std::any_of(submitted.tasks().begin(), submitted.tasks().end(), [&](const v1::TaskSpec& spec) { return spec.phase() >= phases; });
 }
 
 }  // namespace
@@ -53,7 +59,7 @@ FoldVerdict Ledger::Submitted(Now& now, const v1::Event& event) {
     job->file = std::make_unique<JobFile>();
     job->file->identity = submitted.file();
   }
-  p.orphans.erase(*id);
+  DropOrphans(p, *id);
   return SubmittedPart(now, *Insert(std::move(job)), submitted);
 }
 
@@ -61,11 +67,12 @@ FoldVerdict Ledger::Submitted(Now& now, const v1::Event& event) {
 FoldVerdict Ledger::SubmittedPart(Now& now, Job& job, const v1::JobSubmitted& part) {
   if (job.submitted_whole() || part.part() < job.parts_seen) return FoldVerdict::kDuplicate;
   if (part.part() != job.parts_seen || std::max(1U, part.parts()) != job.parts_expected || job.is_finished()) return FoldVerdict::kMalformed;
+  for (const v1::TaskSpec& spec : part.tasks()) {
+    if (spec.phase() >= job.phase_count()) return FoldVerdict::kMalformed;
+  }
   const size_t before = job.tasks.size();
   job.tasks.reserve(std::min<size_t>(job.tasks_expected, 100000));
-  for (const v1::TaskSpec& spec : part.tasks()) {
-    if (spec.phase() < job.phase_count()) AddTask(job, spec);
-  }
+  for (const v1::TaskSpec& spec : part.tasks()) AddTask(job, spec);
   job.parts_seen++;
   if (job.submitted_whole() && job.tasks.empty()) AddTask(job, {});
   tasks_now_[static_cast<size_t>(TaskState::kPending)] += job.tasks.size() - before;
@@ -75,12 +82,7 @@ FoldVerdict Ledger::SubmittedPart(Now& now, Job& job, const v1::JobSubmitted& pa
 
 void Ledger::OpenJob(Now& now, Job& job) {
   job.tasks.shrink_to_fit();
-  RecountPhase(job);
-  // A phase without tasks is over at once; the first that has some is open.
-  while (job.unfinished_in_phase == 0 && job.open_phase + 1 < job.phase_count()) {
-    job.open_phase++;
-    RecountPhase(job);
-  }
+  SkipEmptyPhases(job);
   now.Say(Change::Kind::kJobOpened, {job.id, 0});
   for (uint32_t n = 1; n <= job.tasks.size(); n++) {
     if (job.tasks[n - 1].phase == job.open_phase) now.Say(Change::Kind::kTaskPending, {job.id, n});
@@ -111,11 +113,22 @@ FoldVerdict Ledger::Carried(Now& now, const v1::Event& event) {
   }
   const auto orphans = p.orphans.extract(*id);
   if (orphans.empty()) return FoldVerdict::kAccepted;
-  for (const auto& [offset, bytes] : orphans.mapped()) {
+  p.orphan_records -= orphans.mapped().size();
+  for (const Partition::Orphan& orphan : orphans.mapped()) {
     v1::Event later;
-    if (offset >= event.job_carried().covers_offset() && later.ParseFromString(bytes)) Dispatch(now, later);
+    if (orphan.offset < event.job_carried().covers_offset() || !later.ParseFromString(orphan.event)) continue;
+    // With its own offset and time: who knew the job has folded it under these.
+    Now then{now.partition, orphan.offset, orphan.time, now.changes};
+    Dispatch(then, later);
   }
   return FoldVerdict::kAccepted;
+}
+
+void Ledger::DropOrphans(Partition& partition, const JobId& job) {
+  const auto found = partition.orphans.find(job);
+  if (found == partition.orphans.end()) return;
+  partition.orphan_records -= found->second.size();
+  partition.orphans.erase(found);
 }
 
 // ---- workers and browsers (rule R2): a verdict names the beat it judges
@@ -125,10 +138,13 @@ FoldVerdict Ledger::Lost(Now& now, const v1::Event& event) {
   if (lost.worker().empty()) return FoldVerdict::kMalformed;
   WorkerVerdicts& worker = verdicts_[lost.worker()];
   if (worker.lost) return FoldVerdict::kWorkerIsLost;
-  if (lost.heartbeat_offset() < worker.judged && !LANEWAY_PLANTED(kR2LostAnyBeat)) return FoldVerdict::kOldBeat;
+  const auto incarnation = IncarnationId::FromBytes(lost.incarnation()).value_or(IncarnationId{});
+  // Rule R2: no later beat, and of last words, which know of no beats, no later incarnation (ULIDs: they grow) was accepted.
+  const bool later = IsLastWords(lost) ? incarnation < worker.incarnation : lost.heartbeat_offset() < worker.judged;
+  if (later && !LANEWAY_PLANTED(kR2LostAnyBeat)) return FoldVerdict::kOldBeat;
   worker.lost = true;
   worker.judged = std::max<uint64_t>(worker.judged, lost.heartbeat_offset());
-  worker.incarnation = IncarnationId::FromBytes(lost.incarnation()).value_or(IncarnationId{});
+  worker.incarnation = incarnation;
   worker.reason = lost.reason();
   now.SayWorker(Change::Kind::kWorkerLost, Intern(lost.worker()));
   return FoldVerdict::kAccepted;
@@ -139,10 +155,13 @@ FoldVerdict Ledger::Returned(Now& now, const v1::Event& event) {
   if (returned.worker().empty()) return FoldVerdict::kMalformed;
   WorkerVerdicts& worker = verdicts_[returned.worker()];
   if (!worker.lost) return FoldVerdict::kWorkerIsNotLost;
+  const auto incarnation = IncarnationId::FromBytes(returned.incarnation()).value_or(IncarnationId{});
   if (returned.heartbeat_offset() <= worker.judged) return FoldVerdict::kOldBeat;
+  // Last words name no beat: whatever that incarnation said was said before them.
+  if (worker.reason == kProcessDied && incarnation == worker.incarnation) return FoldVerdict::kOldBeat;
   worker.lost = false;
   worker.judged = returned.heartbeat_offset();
-  worker.incarnation = IncarnationId::FromBytes(returned.incarnation()).value_or(IncarnationId{});
+  worker.incarnation = incarnation;
   worker.reason.clear();
   now.SayWorker(Change::Kind::kWorkerReturned, Intern(returned.worker()));
   return FoldVerdict::kAccepted;

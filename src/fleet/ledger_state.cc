@@ -179,6 +179,7 @@ uint64_t Ledger::Digest() const {
     sum = Mix64(sum ^ jobs);
   }
   for (const auto& [name, worker] : verdicts_) {
+    sum = Mix64(sum ^ Mix64(worker.incarnation.hi ^ Mix64(worker.incarnation.lo)) ^ HashBytes(worker.reason));
     sum = Mix64(sum ^ HashBytes(name) ^ worker.judged ^ (worker.lost ? 1U : 0U) ^ (worker.browser_lost ? 2U : 0U) ^ worker.browser_judged << 32);
   }
   return sum;
@@ -243,7 +244,7 @@ std::vector<TaskId> Ledger::HeldBy(std::string_view worker) const {
 
 JobPhase Job::phase() const {
   if (!submitted_whole() && finished.ms == 0) return JobPhase::kSubmitting;
-  if (cancelled) return JobPhase::kCancelled;
+  if (finished.ms != 0 && cancelled) return JobPhase::kCancelled;  // not finished: a dead task of it was redriven
   if (finished.ms != 0) return dead == 0 ? JobPhase::kSucceeded : JobPhase::kFailed;
   for (const Task& task : tasks) {
     if (task.state != TaskState::kPending || task.attempt > 1) return JobPhase::kRunning;

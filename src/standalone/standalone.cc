@@ -194,6 +194,8 @@ absl::Status Standalone::RegisterWorkers() {
     }
     next = batch->next_offset;
   }
+  const auto beats = engine_->log().Range({log::Topic::kHeartbeats, 0});
+  if (!beats.ok()) return beats.status();
   for (const auto& [id, member] : before.all()) {
     if (!member.registered || named.contains(id.name)) continue;
     v1::WorkerRegistered gone;
@@ -202,7 +204,8 @@ absl::Status Standalone::RegisterWorkers() {
     add(gone);
     v1::Event lost;
     lost.mutable_worker_lost()->set_worker(id.name);
-    lost.mutable_worker_lost()->set_heartbeat_offset(~0ULL >> 1);  // judges whatever it said
+    // Judges what it has said so far, and nothing that it says when it is named again.
+    lost.mutable_worker_lost()->set_heartbeat_offset(beats->next);
     lost.mutable_worker_lost()->set_reason("removed");
     records.push_back(fold::RecordOf(lost, fold::PartitionOf(lost, options_.config.log().event_partitions())));
   }
