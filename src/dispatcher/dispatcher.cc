@@ -51,7 +51,7 @@ void Dispatcher::Stand(LogTime now, Commands* out) {
   out->control.emplace_back().mutable_epoch_elected()->set_dispatcher(options_.incarnation.ToBytes());
 }
 
-void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime now, Commands* out) {
+void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime, Commands* out) {
   if (record.what_case() == v1::ControlRecord::kEpochElected) {
     const bool mine = record.epoch_elected().dispatcher() == options_.incarnation.ToBytes();
     if (mine && standing_ == Standing::kElecting) {
@@ -65,7 +65,7 @@ void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const
     return;
   }
   if (!active() || member == nullptr) return;
-  Offer(*member, now, out);
+  Offer(*member, out);
   MaybeDrain(*member, out);
 }
 
@@ -115,7 +115,7 @@ void Dispatcher::Activate(LogTime now, Commands* out) {
     if (member.registered) capacities[id] = member.capacity;
   }
   lanes_.Restore(members_->lane_owners(), capacities);
-  for (const auto& [id, member] : members_->all()) Offer(member, now, out);
+  for (const auto& [id, member] : members_->all()) Offer(member, out);
   for (Lane lane = 0; lane < lanes_.lanes(); lane++) {  // packets of older epochs behind this are void
     v1::LaneRecord record;
     record.mutable_epoch_opened()->set_epoch(epoch_);
@@ -141,6 +141,7 @@ void Dispatcher::StepDown(Commands* out) {
   awaiting_.clear();
   journeys_.clear();
   departures_.clear();
+  tell_again_.clear();
 }
 
 // ---- inputs
@@ -158,6 +159,17 @@ void Dispatcher::OnEvent(uint32_t partition, const v1::Event& event, FoldVerdict
   }
   ArrivedEvent(event);
   for (const Change& change : changes) OnChange(change, event, now, out);
+  if (event.has_task_assigned() && verdict != FoldVerdict::kAccepted) NotAssigned(event);
+}
+
+// An assignment that does not count: its task waits again, if the fold says it does.
+void Dispatcher::NotAssigned(const v1::Event& event) {
+  const auto id = JobId::FromBytes(event.job_id());
+  const Job* job = id ? ledger_->Find(*id) : nullptr;
+  const Task* task = job != nullptr ? job->Find(event.task()) : nullptr;
+  if (task == nullptr || task->state != TaskState::kPending || task->phase != job->open_phase) return;
+  placement_->Release({job->id, event.task()}, std::nullopt);
+  Waits(*job, event.task());
 }
 
 // Whatever its verdict: an event of ours that was read back is not on its way any more.
@@ -191,14 +203,10 @@ void Dispatcher::OnEventFailed(const v1::Event& event, LogTime now, Commands* ou
     out->zone.forget.push_back(event.job_submitted().file().path());
   }
   hold_until_ = std::max(hold_until_, now + Millis(100));
-  if (event.what_case() != v1::Event::kTaskAssigned) return;
-  // It waits again, as the fold says it does. (An append that happened all the same is read back as accepted, and taken up then.)
-  const auto id = JobId::FromBytes(event.job_id());
-  const Job* job = id ? ledger_->Find(*id) : nullptr;
-  const Task* task = job != nullptr ? job->Find(event.task()) : nullptr;
-  if (task == nullptr || task->state != TaskState::kPending) return;
-  placement_->Release({job->id, event.task()}, std::nullopt);
-  Waits(*job, event.task());
+  // What was appended all the same is read back as accepted, and taken up then.
+  if (event.has_task_assigned()) NotAssigned(event);
+  // The scanner tells of a file once: it has to be asked to tell again.
+  if (event.has_job_submitted() && event.job_submitted().has_file()) tell_again_.push_back(event.job_submitted().file().path());
 }
 
 void Dispatcher::OnMarkFailed(LogTime, Commands* out) {
@@ -219,6 +227,8 @@ void Dispatcher::OnTick(LogTime now, Commands* out) {
     next_sweep_ = now + options_.again_after;
     Sweep(now, out);
   }
+  for (std::string& path : tell_again_) out->zone.forget.push_back(std::move(path));
+  tell_again_.clear();
   if (next_reconcile_ && now >= *next_reconcile_) {
     next_reconcile_ = now + options_.reconcile_every;
     out->zone.look_for_leftovers = true;
@@ -240,7 +250,7 @@ std::optional<LogTime> Dispatcher::NextDeadline(LogTime now) const {
 
 void Dispatcher::OnHeartbeat(const Member& member, LogTime now, Commands* out) {
   if (!active()) return;
-  Offer(member, now, out);
+  Offer(member, out);
   MaybeDrain(member, out);
   MaybeHandOver(&member, out);
   CheckHeld(member, now, out);

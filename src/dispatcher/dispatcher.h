@@ -136,6 +136,7 @@ class Dispatcher {
   bool Expect(const JobId& job, uint32_t n, Await what, LogTime now);  // false: on its way already, or the log refuses just now
   void Arrived(const JobId& job, uint32_t n, Await what) { awaiting_.erase({job, n, what}); }
   void ArrivedEvent(const v1::Event& event);
+  void NotAssigned(const v1::Event& event);
   static v1::Event About(const JobId& job, uint32_t n = 0, uint32_t attempt = 0);
   static void Alert(std::string subject, v1::Severity severity, std::string kind, std::string message, Commands* out);
 
@@ -163,13 +164,17 @@ class Dispatcher {
   void AskPlace(const Job& job, Journey& journey, LogTime now, Commands* out);
   void Depart(const Job& job, LogTime now, Commands* out);
   void Submit(const zone::Identity& file, LogTime now, Commands* out);
-  void Vanished(const zone::Identity& file, LogTime now, Commands* out);
+  void Vanished(const zone::Identity& file);
+  void Withdraw(LogTime now, Commands* out);
   void LeftoverFound(const zone::Leftover& leftover, LogTime now, Commands* out);
   JobId JobOf(const zone::Identity& file) const;
   zone::FinishRequest FinishOf(const JobId& id, const v1::JobState& state) const;
 
   // dispatcher_members.cc
-  void Offer(const Member& member, LogTime now, Commands* out);
+  void Offer(const Member& member, Commands* out);
+  WorkerOffer OfferOf(const Member& member) const;
+  void Pauses(const Member& member, bool able);
+  bool AllPaused() const { return !paused_.empty() && paused_.size() == able_.size(); }
   void CarryOutMoves(const std::vector<LaneMove>& moves);
   void MaybeHandOver(const Member* owner, Commands* out);
   void MaybeDrain(const Member& member, Commands* out);
@@ -195,9 +200,12 @@ class Dispatcher {
   std::unordered_map<const v1::JobSpec*, std::pair<std::shared_ptr<const v1::JobSpec>, Needs>> needs_;
   std::vector<TaskId> dead_while_standby_;  // told as dead letters when it becomes active
   std::set<JobId> closed_since_look_;       // rule I1
-  std::map<JobId, uint32_t> vanished_;      // waiting jobs whose file was missed, in how many looks
+  std::map<JobId, bool> vanished_;          // waiting jobs whose file was missed; true: another look has begun since
+  std::vector<std::string> tell_again_;     // files below incoming/ whose submission failed
   std::set<JobId> in_processing_;           // jobs whose file was seen below processing/ when it became active
 
+  std::set<WorkerId> able_;                 // who could be given tasks, but for a pause of its own
+  std::set<WorkerId> paused_;               // of them: who paused itself
   std::map<Lane, Handover> handovers_;
   std::map<Lane, uint32_t> in_flight_;      // lane records that are not answered
   std::set<WorkerId> drain_marked_;

@@ -33,7 +33,10 @@ zone::Place PlaceOf(const v1::JobState& state) {
 
 // ---- arrivals
 
-void Dispatcher::OnLookBegins() { closed_since_look_.clear(); }
+void Dispatcher::OnLookBegins() {
+  closed_since_look_.clear();
+  for (auto& [job, again] : vanished_) again = true;
+}
 
 // The job this arrival is, or shall be: the first of its identity's jobs that is not closed.
 JobId Dispatcher::JobOf(const zone::Identity& file) const {
@@ -44,8 +47,9 @@ JobId Dispatcher::JobOf(const zone::Identity& file) const {
 
 void Dispatcher::OnFindings(const zone::Findings& findings, LogTime now, Commands* out) {
   if (!active()) return;
-  for (const zone::Identity& file : findings.vanished) Vanished(file, now, out);
   for (const zone::Identity& file : findings.complete) Submit(file, now, out);
+  Withdraw(now, out);
+  for (const zone::Identity& file : findings.vanished) Vanished(file);
   for (const zone::Refused& refused : findings.refused) {
     out->zone.refuse.push_back(refused.path);
     Alert(refused.path, v1::WARNING, "file_refused", "moved to quarantine/: " + refused.reason, out);
@@ -88,16 +92,28 @@ void Dispatcher::Submit(const zone::Identity& file, LogTime now, Commands* out) 
   *submitted.mutable_spec() = options_.file_spec;
 }
 
-// A file withdrawn by its owner cancels its job: once it was missed in two looks, and was never claimed.
-void Dispatcher::Vanished(const zone::Identity& file, LogTime now, Commands* out) {
+void Dispatcher::Vanished(const zone::Identity& file) {
   const JobId id = JobOf(file);
-  const Job* job = ledger_->Find(id);
-  if (job == nullptr || job->is_finished() || job->file->claimed || in_processing_.contains(id)) return;
-  if (job->tasks[0].state != TaskState::kPending || job->tasks[0].attempt != 1) return;  // it was assigned: the zone will say where it is
-  if (!Expect(id, 0, Await::kCancel, now)) return;
-  v1::Event& event = out->events.emplace_back(About(id));
-  event.mutable_job_cancelled()->set_reason("its file was withdrawn from incoming/ before it was taken");
-  event.mutable_job_cancelled()->set_by("dispatcher");
+  if (ledger_->Find(id) != nullptr) vanished_.try_emplace(id, false);
+}
+
+// A file withdrawn by its owner cancels its job: once it was missed in two looks, and was never claimed.
+void Dispatcher::Withdraw(LogTime now, Commands* out) {
+  for (auto it = vanished_.begin(); it != vanished_.end();) {
+    const auto& [id, again] = *it;
+    const Job* job = ledger_->Find(id);
+    const Task* task = job != nullptr ? job->Find(1) : nullptr;
+    const bool waits = task != nullptr && task->state == TaskState::kPending && task->attempt == 1 && !job->file->claimed;
+    if (!waits || in_processing_.contains(id)) {  // it was assigned: the zone will say where it is
+      it = vanished_.erase(it);
+      continue;
+    }
+    ++it;
+    if (!again || !Expect(job->id, 0, Await::kCancel, now)) continue;
+    v1::Event& event = out->events.emplace_back(About(job->id));
+    event.mutable_job_cancelled()->set_reason("its file was withdrawn from incoming/ before it was taken");
+    event.mutable_job_cancelled()->set_by("dispatcher");
+  }
 }
 
 // ---- to an attempt's folder
@@ -156,6 +172,7 @@ void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceRe
   v1::Event& event = out->events.emplace_back(About(job->id, 1, task.attempt));
   event.mutable_file_gone()->set_epoch(epoch_);  // rule L6
   event.mutable_file_gone()->set_reason(reason);
+  journey.since = now;  // asked for again when this append is lost
   Alert(job->id.ToString(), v1::WARNING, "file_gone", reason, out);
 }
 

@@ -5,7 +5,7 @@
 namespace laneway::dispatcher {
 
 // What placement knows of a worker, and its share of the lanes.
-void Dispatcher::Offer(const Member& member, LogTime now, Commands* out) {
+void Dispatcher::Offer(const Member& member, Commands* out) {
   const bool here = member.registered && !member.removed;
   const bool drained = member.intent == v1::DRAIN && member.draining_done;
   const uint32_t share = here && !drained ? member.capacity : 0;
@@ -16,19 +16,33 @@ void Dispatcher::Offer(const Member& member, LogTime now, Commands* out) {
     MaybeHandOver(nullptr, out);
     TellLaneTable(out);
   }
-  if (!here) {
+  const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
+  const bool lost = verdicts != nullptr && verdicts->lost;
+  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && member.beats && !member.leaving && !lanes_.LanesOf(member.id).empty());
+  if (here) {
+    placement_->SetWorker(member.id, OfferOf(member));
+  } else {
     placement_->RemoveWorker(member.id);
-    return;
   }
+}
+
+WorkerOffer Dispatcher::OfferOf(const Member& member) const {
   const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
   WorkerOffer offer;
   offer.capacity = member.capacity;
   offer.labels = member.labels;
   offer.browser_connected = member.browser_connected && (verdicts == nullptr || !verdicts->browser_lost);
-  offer.open = !(verdicts != nullptr && verdicts->lost) && member.intent == v1::INTENT_NONE && member.beats && !member.leaving &&
-               !member.paused_by_itself && !lanes_.LanesOf(member.id).empty();
-  placement_->SetWorker(member.id, offer);
-  (void)now;
+  offer.open = able_.contains(member.id) && (AllPaused() || !paused_.contains(member.id));
+  return offer;
+}
+
+// A worker that paused itself gets nothing, unless all have: then the tasks are to blame, and use up their attempts instead of waiting for ever.
+void Dispatcher::Pauses(const Member& member, bool able) {
+  const bool before = AllPaused();
+  able ? (void)able_.insert(member.id) : (void)able_.erase(member.id);
+  able && member.paused_by_itself ? (void)paused_.insert(member.id) : (void)paused_.erase(member.id);
+  if (AllPaused() == before) return;
+  for (const WorkerId& paused : paused_) placement_->SetWorker(paused, OfferOf(*members_->Find(paused)));
 }
 
 void Dispatcher::CarryOutMoves(const std::vector<LaneMove>& moves) {

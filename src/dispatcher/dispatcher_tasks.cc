@@ -52,7 +52,6 @@ void Dispatcher::OnChange(const Change& change, const v1::Event& event, LogTime 
       Bury(*job, change.task.n, out);
       break;
     case Kind::kTaskCancelled:
-      placement_->Remove(change.task);
       LetGo(change, event, out);
       break;
     case Kind::kJobFinished:
@@ -71,7 +70,7 @@ void Dispatcher::OnChange(const Change& change, const v1::Event& event, LogTime 
     case Kind::kWorkerReturned:
     case Kind::kBrowserLost:
     case Kind::kBrowserReturned:
-      if (const Member* member = members_->Find(WorkerId(ledger_->WorkerName(change.worker)))) Offer(*member, now, out);
+      if (const Member* member = members_->Find(WorkerId(ledger_->WorkerName(change.worker)))) Offer(*member, out);
       break;
     case Kind::kJobOpened:
     case Kind::kTaskProgressed:
@@ -118,12 +117,13 @@ void Dispatcher::Assigned(const Job& job, uint32_t n, LogTime now, Commands* out
 // A held attempt is over, or its task waits again.
 void Dispatcher::LetGo(const Change& change, const v1::Event& event, Commands* out) {
   journeys_.erase(change.task);
-  if (change.held_attempt == 0) return;
+  placement_->Remove(change.task);
   // How long its script ran, as the worker measured it: what lies between the records is the log's time, not the task's.
   std::optional<Millis> ran;
   if (event.has_task_succeeded()) ran = Millis(event.task_succeeded().duration_ms());
   if (event.has_task_failed()) ran = Millis(event.task_failed().duration_ms());
-  placement_->Release(change.task, ran);
+  placement_->Release(change.task, ran);  // also what was assigned and is not read back yet
+  if (change.held_attempt == 0) return;
   const v1::Event::WhatCase what = event.what_case();
   const bool said_by_holder = (what == v1::Event::kTaskFailed || what == v1::Event::kTaskReleased || what == v1::Event::kTaskSucceeded) &&
                               change.by_attempt == change.held_attempt;
