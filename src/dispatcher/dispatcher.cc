@@ -141,7 +141,6 @@ void Dispatcher::StepDown(Commands* out) {
   awaiting_.clear();
   journeys_.clear();
   departures_.clear();
-  tell_again_.clear();
 }
 
 // ---- inputs
@@ -205,8 +204,6 @@ void Dispatcher::OnEventFailed(const v1::Event& event, LogTime now, Commands* ou
   hold_until_ = std::max(hold_until_, now + Millis(100));
   // What was appended all the same is read back as accepted, and taken up then.
   if (event.has_task_assigned()) NotAssigned(event);
-  // The scanner tells of a file once: it has to be asked to tell again.
-  if (event.has_job_submitted() && event.job_submitted().has_file()) tell_again_.push_back(event.job_submitted().file().path());
 }
 
 void Dispatcher::OnMarkFailed(LogTime, Commands* out) {
@@ -227,8 +224,6 @@ void Dispatcher::OnTick(LogTime now, Commands* out) {
     next_sweep_ = now + options_.again_after;
     Sweep(now, out);
   }
-  for (std::string& path : tell_again_) out->zone.forget.push_back(std::move(path));
-  tell_again_.clear();
   if (next_reconcile_ && now >= *next_reconcile_) {
     next_reconcile_ = now + options_.reconcile_every;
     out->zone.look_for_leftovers = true;

@@ -84,7 +84,8 @@ class Dispatcher {
   void OnFinished(const zone::FinishRequest& request, const zone::FinishResult& result, LogTime now, Commands* out);
   void OnLeftovers(const std::vector<zone::Leftover>& leftovers, LogTime now, Commands* out);
   // A look at incoming/ is about to be taken (rule I1: what is closed from here on makes its findings doubtful).
-  void OnLookBegins();
+  // `full`: at all of it, so that what it does not find is not there.
+  void OnLookBegins(bool full = true);
   void OnFindings(const zone::Findings& findings, LogTime now, Commands* out);
 
   Standing standing() const { return standing_; }
@@ -201,7 +202,6 @@ class Dispatcher {
   std::vector<TaskId> dead_while_standby_;  // told as dead letters when it becomes active
   std::set<JobId> closed_since_look_;       // rule I1
   std::map<JobId, bool> vanished_;          // waiting jobs whose file was missed; true: another look has begun since
-  std::vector<std::string> tell_again_;     // files below incoming/ whose submission failed
   std::set<JobId> in_processing_;           // jobs whose file was seen below processing/ when it became active
 
   std::set<WorkerId> able_;                 // who could be given tasks, but for a pause of its own

@@ -33,9 +33,9 @@ zone::Place PlaceOf(const v1::JobState& state) {
 
 // ---- arrivals
 
-void Dispatcher::OnLookBegins() {
+void Dispatcher::OnLookBegins(bool full) {
   closed_since_look_.clear();
-  for (auto& [job, again] : vanished_) again = true;
+  for (auto& [job, again] : vanished_) again = again || full;
 }
 
 // The job this arrival is, or shall be: the first of its identity's jobs that is not closed.

@@ -306,7 +306,7 @@ void DispatcherRunner::Look() {
   const bool full = std::exchange(look_wanted_, false);
   hints_wanted_ = false;
   if (full) loop_->Cancel(rescan_);
-  core_->OnLookBegins();
+  core_->OnLookBegins(full);
   zone_loop_.Post([this, full, alive = std::weak_ptr<bool>(alive_)] {
     auto seen = DoLook(full);
     loop_->Post([this, seen, alive] {
