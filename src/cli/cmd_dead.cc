@@ -22,6 +22,7 @@ Shape DeadShape() {
   return {"dead",
           "task_id",
           {{"TASK", "task_id"},
+           {"STATE", "state"},
            {"DIED", "died_at"},
            {"ATTEMPTS", "attempt"},
            {"REASON", "reason"},
@@ -65,7 +66,7 @@ int Redrive(const Options& options) {
   for (const std::string& id : options.ids) ids.Value(id);
   ids.EndArray();
   const auto client = MakeApiClient(options.read.api);
-  const std::string more = options.all ? "\"all\":true" : "\"task_ids\":" + ids.Take();
+  const std::string more = options.all ? "\"all\":true" : "\"ids\":" + ids.Take();
   const ApiAnswer answer = client->Post("/api/v1/dead/redrive", ReasonBody(options.confirm, more));
   if (answer.exit_code != kDone) return Report(answer);
   std::cout << ToJson(answer.value, 2) << "\n";

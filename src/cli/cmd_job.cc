@@ -139,6 +139,7 @@ void PrintTimeline(const ops::JsonValue& job, const ReadOptions& options) {
                      {"WORKER", "worker"},
                      {"STARTED", "started_at"},
                      {"ENDED", "ended_at"},
+                     {"OUTCOME", "outcome"},
                      {"ENDING", "ending"},
                      {"WHY", "message"}}};
   Print(lines, shape, options);

@@ -72,7 +72,6 @@ ApiAnswer GetList(ApiClient& client, const ReadOptions& options, const std::stri
         if (member.key == "next_cursor" && next != nullptr) member.value = *next;
       }
     }
-    if (got == 0) break;
   } while (!cursor.empty() && (options.limit == 0 || count < options.limit));
   return whole;
 }

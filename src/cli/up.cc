@@ -112,6 +112,7 @@ int ExitFor(const absl::Status& status) {
 standalone::StandaloneOptions FleetOptions(const ops::EffectiveConfig& config) {
   standalone::StandaloneOptions fleet;
   fleet.config = config.values;
+  fleet.api_token = config.api_token;
   fleet.version = std::string(ops::Version());
   for (const std::string& name : ops::WorkerNames(config.values.worker())) fleet.workers.emplace_back(name);
   fleet.on_alert = [](const v1::Alert& alert) {
@@ -120,6 +121,10 @@ standalone::StandaloneOptions FleetOptions(const ops::EffectiveConfig& config) {
   };
   fleet.on_line = [](const WorkerId& worker, const std::string& text) { ops::Log(ops::LogLevel::kWarning, worker.name, text); };
   return fleet;
+}
+
+std::string AddressText(const std::optional<ops::ListenAddress>& address) {
+  return address ? "http://" + address->ToString() : "off";
 }
 
 // Runs until a signal, a fatal error, or (when wanted) until nothing is left to do. 0, or the signal's number.
@@ -149,13 +154,23 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
     ops::Log(ops::LogLevel::kError, "laneway", std::string(status.message()));
     failed = true;
   };
+  // A batch run does not fail because another fleet has the addresses nobody asked this one to use.
+  const auto by_default = [&](const char* path) {
+    const auto origin = config.origins.find(path);
+    return options.until_idle && origin != config.origins.end() && origin->second == "default";
+  };
+  wanted.api_optional = by_default("api.listen");
+  wanted.metrics_optional = by_default("metrics.listen");
+  wanted.on_not_served = [](const absl::Status& status) { ops::Log(ops::LogLevel::kWarning, "laneway", "Not served: " + std::string(status.message())); };
   const auto begun = Steady::now();
   auto fleet = standalone::Standalone::Start(std::move(wanted));
   if (!fleet.ok()) return ExitFor(fleet.status());
   ops::Log(ops::LogLevel::kInfo, "laneway", "Fleet started")
       .With("workers", static_cast<uint64_t>(config.values.worker().in_process_thread_count()))
       .With("zone", config.values.zone().path())
-      .With("data", config.values.log().data());
+      .With("data", config.values.log().data())
+      .With("api", AddressText((*fleet)->api_address()))
+      .With("metrics", AddressText((*fleet)->metrics_address()));
   const int signal = Watch(**fleet, signals, options, failed);
   if (signal != 0) ops::Log(ops::LogLevel::kInfo, "laneway", "Stopping: what runs may end").With("drain_timeout_ms", config.values.worker().drain_timeout_ms());
   const dispatcher::ZoneView zone = (*fleet)->Zone();

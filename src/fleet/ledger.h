@@ -159,6 +159,8 @@ class Ledger {
   uint64_t Digest() const;
 
   v1::JobState ToState(const Job& job) const;
+  v1::JobState ToStateWithoutTasks(const Job& job) const;  // for readers of jobs with many tasks
+  v1::TaskState ToState(const Task& task) const;
 
  private:
   struct Partition {

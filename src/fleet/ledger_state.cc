@@ -6,7 +6,7 @@
 
 namespace laneway {
 
-v1::JobState Ledger::ToState(const Job& job) const {
+v1::JobState Ledger::ToStateWithoutTasks(const Job& job) const {
   v1::JobState state;
   state.set_job_id(job.id.ToBytes());
   state.set_name(job.name);
@@ -28,38 +28,46 @@ v1::JobState Ledger::ToState(const Job& job) const {
     state.set_claimed(job.file->claimed);
     state.set_final_path(job.file->final_path);
   }
-  state.mutable_tasks()->Reserve(static_cast<int>(job.tasks.size()));
-  for (const Task& task : job.tasks) {
-    v1::TaskState& out = *state.add_tasks();
-    out.set_kind(static_cast<v1::TaskStateKind>(task.state));
-    out.set_attempt(task.attempt);
-    out.set_floor(task.floor);
-    out.set_failures(task.failures);
-    out.set_losses(task.losses);
-    out.set_due_ms(task.due.ms);
-    if (task.phase != 0) out.mutable_spec()->set_phase(task.phase);
-    out.set_percent(task.percent);
-    out.set_last_ending(task.last_ending);
-    if (task.worker != kNoWorker) {
-      out.set_worker(WorkerName(task.worker));
-      out.set_lane(task.lane);
-      out.set_assigned_ms(task.assigned.ms);
-      out.set_started_ms(task.started.ms);
-      if (!task.store.empty()) out.set_store(task.store.ToBytes());
-      if (!task.incarnation.empty()) out.set_incarnation(task.incarnation.ToBytes());
-    }
-    if (!task.detail) continue;
-    const Task::Detail& more = *task.detail;
-    if (!more.spec.data_source().empty()) out.mutable_spec()->set_data_source(more.spec.data_source());
-    if (!more.spec.payload().empty()) out.mutable_spec()->set_payload(more.spec.payload());
-    out.set_message(more.message);
-    if (more.checkpoint) out.set_checkpoint(*more.checkpoint);
-    out.set_records(more.records);
-    out.set_output(more.output);
-    out.set_last_message(more.last_message);
-    for (const v1::AttemptState& attempt : more.attempts) *out.add_attempts() = attempt;
-  }
   return state;
+}
+
+v1::JobState Ledger::ToState(const Job& job) const {
+  v1::JobState state = ToStateWithoutTasks(job);
+  state.mutable_tasks()->Reserve(static_cast<int>(job.tasks.size()));
+  for (const Task& task : job.tasks) *state.add_tasks() = ToState(task);
+  return state;
+}
+
+v1::TaskState Ledger::ToState(const Task& task) const {
+  v1::TaskState out;
+  out.set_kind(static_cast<v1::TaskStateKind>(task.state));
+  out.set_attempt(task.attempt);
+  out.set_floor(task.floor);
+  out.set_failures(task.failures);
+  out.set_losses(task.losses);
+  out.set_due_ms(task.due.ms);
+  if (task.phase != 0) out.mutable_spec()->set_phase(task.phase);
+  out.set_percent(task.percent);
+  out.set_last_ending(task.last_ending);
+  if (task.worker != kNoWorker) {
+    out.set_worker(WorkerName(task.worker));
+    out.set_lane(task.lane);
+    out.set_assigned_ms(task.assigned.ms);
+    out.set_started_ms(task.started.ms);
+    if (!task.store.empty()) out.set_store(task.store.ToBytes());
+    if (!task.incarnation.empty()) out.set_incarnation(task.incarnation.ToBytes());
+  }
+  if (!task.detail) return out;
+  const Task::Detail& more = *task.detail;
+  if (!more.spec.data_source().empty()) out.mutable_spec()->set_data_source(more.spec.data_source());
+  if (!more.spec.payload().empty()) out.mutable_spec()->set_payload(more.spec.payload());
+  out.set_message(more.message);
+  if (more.checkpoint) out.set_checkpoint(*more.checkpoint);
+  out.set_records(more.records);
+  out.set_output(more.output);
+  out.set_last_message(more.last_message);
+  for (const v1::AttemptState& attempt : more.attempts) *out.add_attempts() = attempt;
+  return out;
 }
 
 std::unique_ptr<Job> Ledger::FromState(const v1::JobState& state) {

@@ -1,5 +1,7 @@
 #include "fold/finished_store.h"
 
+#include <algorithm>
+
 #include "ops/check.h"
 
 namespace laneway::fold {
@@ -56,6 +58,12 @@ const v1::FinishedEntry* FinishedStore::Find(const JobId& job, v1::FinishedEntry
 
 void FinishedStore::Put(const JobId& job, Offset at, std::string state, bool was_reopened) {
   v1::FinishedEntry entry;
+  bool listed = false;
+  if (replaying_) {
+    v1::FinishedEntry room;
+    const v1::FinishedEntry* known = Find(job, &room);
+    for (int i = 0; known != nullptr && i < known->versions_size(); i++) listed |= known->versions(i).closed_at() == at;
+  }
   if (was_reopened) {  // earlier closings are kept for a fold that replays from before the redrive
     v1::FinishedEntry room;
     if (const v1::FinishedEntry* known = Find(job, &room)) {
@@ -68,7 +76,7 @@ void FinishedStore::Put(const JobId& job, Offset at, std::string state, bool was
   version.set_closed_at(at);
   version.set_state(std::move(state));
   dirty_[job] = std::move(entry);
-  closed_.push_back(job);
+  if (!listed) closed_.emplace_back(job, at);
 }
 
 std::optional<std::string> FinishedStore::Get(const JobId& job, Offset as_of) {
@@ -105,7 +113,10 @@ void FinishedStore::Flush() {
   for (const auto& [job, entry] : *group) ops.push_back({log::StoreOp::Kind::kPut, JobKey(job), entry.SerializeAsString()});
   if (!closed_.empty()) {
     v1::FinishedList list;
-    for (const JobId& job : closed_) list.add_job_ids(job.ToBytes());
+    for (const auto& [job, at] : closed_) {
+      list.add_job_ids(job.ToBytes());
+      list.add_closed_at(at);
+    }
     ops.push_back({log::StoreOp::Kind::kPut, ListKey(next_list_++), list.SerializeAsString()});
     closed_.clear();
   }
@@ -120,26 +131,36 @@ void FinishedStore::Flush() {
   });
 }
 
-uint64_t FinishedStore::ForEachRecent(uint64_t before, const std::function<bool(const JobId&)>& each) {
-  uint64_t next = 0;
-  bool stopped = false;
-  if (before == 0) {
-    for (auto it = closed_.rbegin(); it != closed_.rend() && !stopped; ++it) stopped = !each(*it);
+std::optional<FinishedStore::Cursor> FinishedStore::ForEachRecent(Cursor from, const AsOf& as_of, const Each& each) {
+  std::optional<Cursor> stopped;
+  const auto show = [&](const JobId& job, std::optional<Offset> at, Cursor behind) {
+    v1::FinishedEntry room;
+    const v1::FinishedEntry* entry = Find(job, &room);
+    const v1::FinishedVersion* version = entry == nullptr ? nullptr : Visible(*entry, as_of(job));
+    if (version == nullptr || (at && *at != version->closed_at())) return;  // open again, or closed again later
+    if (!each(job, version->state())) stopped = behind;
+  };
+  if (from.list == 0 || from.list == next_list_) {
+    uint32_t i = static_cast<uint32_t>(closed_.size());
+    if (from.list != 0) i = std::min(i, from.below);
+    for (; i > 0 && !stopped; i--) show(closed_[i - 1].first, closed_[i - 1].second, {next_list_, i});
   }
-  const std::string end = before == 0 ? std::string(kListsEnd) : ListKey(before);
+  if (stopped) return stopped;
+  const std::string end = from.list == 0 ? std::string(kListsEnd) : ListKey(from.list + 1);
   const absl::Status status = store_->Scan(kLists, end, true, [&](std::string_view key, std::string_view value) {
-    if (stopped) {
-      return false;
-    }
     v1::FinishedList list;
     if (!list.ParseFromArray(value.data(), static_cast<int>(value.size()))) return true;
-    for (int i = list.job_ids_size() - 1; i >= 0 && !stopped; i--) {
-      if (const auto job = JobId::FromBytes(list.job_ids(i))) stopped = !each(*job);
+    const uint64_t number = ListNumber(key);
+    uint32_t i = static_cast<uint32_t>(list.job_ids_size());
+    if (number == from.list) i = std::min(i, from.below);
+    for (; i > 0 && !stopped; i--) {
+      const int at = static_cast<int>(i) - 1;
+      const auto job = JobId::FromBytes(list.job_ids(at));
+      if (job) show(*job, at < list.closed_at_size() ? std::optional<Offset>(list.closed_at(at)) : std::nullopt, {number, i});
     }
-    next = ListNumber(key);
     return !stopped;
   });
-  return stopped && status.ok() ? next : 0;
+  return status.ok() ? stopped : std::nullopt;
 }
 
 }  // namespace laneway::fold

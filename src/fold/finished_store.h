@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "fleet/ledger.h"
@@ -35,9 +36,19 @@ class FinishedStore : public FinishedJobs {
   void Flush();
   bool clean() const { return dirty_.empty() && flying_.empty(); }
 
-  // Newest first, each once at least (again after a replay), until `each` says stop. `before`: a cursor from an earlier call; 0: from the newest.
-  // Returns the cursor for the next call, 0 at the end.
-  uint64_t ForEachRecent(uint64_t before, const std::function<bool(const JobId&)>& each);
+  // Where a walk through the closed jobs goes on: positions below `below` of list `list`, then the older lists.
+  struct Cursor {
+    uint64_t list = 0;  // 0: from the newest
+    uint32_t below = 0;
+  };
+  // Newest closing first, each job that is closed as of `as_of` (an offset in its partition) once, until `each`
+  // says stop: then the job it was shown was not taken, and is the first of the next call. Nothing: the end.
+  using AsOf = std::function<Offset(const JobId&)>;
+  using Each = std::function<bool(const JobId&, const std::string& state)>;
+  std::optional<Cursor> ForEachRecent(Cursor from, const AsOf& as_of, const Each& each);
+
+  // A replay closes jobs again that were listed before: they are not listed twice. On until told otherwise.
+  void SetReplaying(bool replaying) { replaying_ = replaying; }
 
  private:
   using Entries = std::unordered_map<JobId, v1::FinishedEntry>;
@@ -48,7 +59,8 @@ class FinishedStore : public FinishedJobs {
   std::function<void(std::function<void()>)> post_;
   Entries dirty_;
   std::vector<std::shared_ptr<Entries>> flying_;  // handed to the store, not answered; oldest first
-  std::vector<JobId> closed_;                     // since the last flush
+  std::vector<std::pair<JobId, Offset>> closed_;  // since the last flush: the list `next_list_`
+  bool replaying_ = true;
   uint64_t next_list_ = 1;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -86,6 +86,7 @@ absl::Status FleetFold::Open() {
     if (read == 0) break;
   }
   caught_up_ = true;
+  finished_.SetReplaying(false);
   return absl::OkStatus();
 }
 

@@ -167,6 +167,9 @@ class Metrics::Table {
   void Observe(Histogram histogram, double seconds) {
     histograms_[static_cast<size_t>(histogram)]->Observe(seconds);
   }
+  void ObserveMany(Histogram histogram, const std::vector<double>& counts, double sum) {
+    histograms_[static_cast<size_t>(histogram)]->ObserveMultiple(counts, sum);
+  }
 
   void Remove(Gauge gauge, Labels labels) {
     std::lock_guard lock(mutex_);
@@ -254,6 +257,10 @@ Metrics::~Metrics() = default;
 void Metrics::Add(Counter counter, double by, Labels labels) { table_->Add(counter, by, labels); }
 void Metrics::Set(Gauge gauge, double value, Labels labels) { table_->Set(gauge, value, labels); }
 void Metrics::Observe(Histogram histogram, double seconds) { table_->Observe(histogram, seconds); }
+std::vector<double> Metrics::Bounds(Histogram histogram) { return Buckets(histogram); }
+void Metrics::ObserveMany(Histogram histogram, const std::vector<double>& counts, double sum) {
+  table_->ObserveMany(histogram, counts, sum);
+}
 void Metrics::Remove(Gauge gauge, Labels labels) { table_->Remove(gauge, labels); }
 void Metrics::RemoveWorker(std::string_view worker) { table_->RemoveWorker(worker); }
 std::string Metrics::Text() const { return table_->Text(); }

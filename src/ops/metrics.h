@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace laneway::ops {
 
@@ -62,6 +63,10 @@ class Metrics {
   void Add(Counter counter, double by = 1, Labels labels = {});
   void Set(Gauge gauge, double value, Labels labels = {});
   void Observe(Histogram histogram, double seconds);
+  // Upper bounds of the buckets, in seconds; there is one more, without a bound.
+  static std::vector<double> Bounds(Histogram histogram);
+  // What was counted elsewhere: so many in each bucket, and their sum in seconds.
+  void ObserveMany(Histogram histogram, const std::vector<double>& counts, double sum);
   // Also one lane of a worker that has it no more.
   void Remove(Gauge gauge, Labels labels);
   void RemoveWorker(std::string_view worker);

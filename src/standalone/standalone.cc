@@ -86,6 +86,7 @@ absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(StandaloneOptions 
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
   fleet->Run();
+  if (absl::Status status = fleet->Serve(); !status.ok()) return status;  // its destructor stops what runs
   return fleet;
 }
 
@@ -107,6 +108,10 @@ absl::Status Standalone::OpenLog() {
   log::EmbeddedOptions log;
   log.folder = data_ + "/log";
   log.writer = "laneway";
+  log.on_commit = [this](const log::CommitInfo& commit) {
+    if (api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire); metrics != nullptr && commit.synced)
+      metrics->OnAppend(commit.seconds);
+  };
   auto engine = log::EmbeddedEngine::Open(std::move(log));
   if (!engine.ok()) return engine.status();
   engine_ = std::move(*engine);
@@ -276,9 +281,12 @@ absl::Status Standalone::OpenFold() {
                                                      if (options_.on_line) options_.on_line(line.worker, line.text);
                                                    });
   tally_ = std::make_unique<Tally>(fold_.get());
+  OpenApi();
   fold_->AddListener(dispatcher_.get());
   fold_->AddListener(reaper_.get());
   fold_->AddListener(tally_.get());
+  fold_->AddListener(metrics_.get());
+  fold_->AddListener(api_.get());
   return fold_->Open();
 }
 
@@ -288,6 +296,8 @@ void Standalone::Run() {
   worker_loop_.Start();
   fold_loop_.Call([this] {
     tally_->Begin();
+    metrics_->Begin();
+    api_->Begin();
     fold_->Follow();
     (void)dispatcher_->Start();
     TrimOld();
@@ -334,6 +344,7 @@ void Standalone::Hurry() {
 
 void Standalone::Stop(Millis drain_timeout) {
   if (!std::exchange(running_, false)) return;
+  StopServing();
   fold_loop_.Call([this] { dispatcher_->Stop(); });  // places nothing more
   std::promise<void> workers_done;
   worker_loop_.Post([&] {
@@ -355,7 +366,9 @@ void Standalone::Stop(Millis drain_timeout) {
   });
   fold_loop_.Stop();
   fold_loop_.Join();
+  append_times_ = nullptr;
   fold_.reset();
+  api_.reset();
   engine_.reset();
   companion_.reset();
 }

@@ -10,15 +10,20 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "api/fleet_api.h"
+#include "api/fleet_metrics.h"
+#include "api/http_server.h"
 #include "dispatcher/dispatcher_runner.h"
 #include "fold/fleet_fold.h"
 #include "laneway/v1/config.pb.h"
 #include "log/embedded.h"
 #include "ops/clock.h"
 #include "ops/loop.h"
+#include "ops/secret.h"
 #include "standalone/tally.h"
 #include "worker/executor.h"
 #include "worker/worker_runner.h"
@@ -35,6 +40,10 @@ namespace laneway::standalone {
 
 struct StandaloneOptions {
   v1::Config config;
+  ops::Secret<std::string> api_token;
+  bool api_optional = false;      // its address is taken: go on without, and say so through on_not_served
+  bool metrics_optional = false;
+  std::function<void(const absl::Status&)> on_not_served;
   std::vector<WorkerId> workers;
   bool serve_zone = true;  // false: nothing is taken from incoming/; started jobs have their folders in the zone all the same
   std::string version;
@@ -66,6 +75,9 @@ class Standalone {
   const dispatcher::DispatcherRunner& dispatcher() const { return *dispatcher_; }
   // Before Start returns nobody else may listen; these hear of everything that follows.
   const v1::Config& config() const { return options_.config; }
+  // Where the servers listen, with their real ports; nothing when off.
+  std::optional<ops::ListenAddress> api_address() const;
+  std::optional<ops::ListenAddress> metrics_address() const;
 
  private:
   explicit Standalone(StandaloneOptions options);
@@ -76,6 +88,9 @@ class Standalone {
   absl::Status OpenWorkers();
   absl::Status OpenFold();
   absl::Status TellLastWords();
+  void OpenApi();
+  absl::Status Serve();
+  void StopServing();
   absl::Status RegisterWorkers();
   void Run();
   void TrimOld();
@@ -97,6 +112,11 @@ class Standalone {
   std::unique_ptr<dispatcher::DispatcherRunner> dispatcher_;
   std::unique_ptr<reaper::ReaperRunner> reaper_;
   std::unique_ptr<Tally> tally_;
+  std::unique_ptr<api::FleetMetrics> metrics_;
+  std::atomic<api::FleetMetrics*> append_times_{nullptr};  // for the log's committer, which runs before there are metrics
+  std::unique_ptr<api::FleetApi> api_;
+  std::unique_ptr<api::HttpServer> api_server_;
+  std::unique_ptr<api::HttpServer> metrics_server_;
   bool running_ = false;
 };
 
