@@ -9,7 +9,8 @@
 namespace laneway::api {
 namespace {
 
-constexpr size_t kBatch = 1000;  // redrives of one append: their verdicts are remembered long enough to be answered
+constexpr size_t kBatch =
+    1000;  // redrives of one append: their verdicts are remembered long enough to be answered
 
 v1::Event About(const JobId& job) {
   v1::Event event;
@@ -34,11 +35,14 @@ void Cancel(const StatePtr& state, const JobId& id, const ActionBody& action, co
   v1::Event event = About(id);
   event.mutable_job_cancelled()->set_reason(action.reason);
   event.mutable_job_cancelled()->set_by(action.by);
-  if (state->ledger().Find(id) == nullptr && !state->ledger().IsClosed(id)) return (*reply)(NoSuchJob(id.ToString()));
-  state->ports.fold->AppendAndAwait({std::move(event)}, [state, id, reply](const absl::Status& status, std::span<const FoldVerdict> verdicts) {
-    if (!status.ok()) return (*reply)(AppendProblem(status));
-    (*reply)(verdicts[0] == FoldVerdict::kAccepted ? StateAnswer(*state, id) : Refusal(verdicts[0]));
-  });
+  if (state->ledger().Find(id) == nullptr && !state->ledger().IsClosed(id))
+    return (*reply)(NoSuchJob(id.ToString()));
+  state->ports.fold->AppendAndAwait(
+      {std::move(event)},
+      [state, id, reply](const absl::Status& status, std::span<const FoldVerdict> verdicts) {
+        if (!status.ok()) return (*reply)(AppendProblem(status));
+        (*reply)(verdicts[0] == FoldVerdict::kAccepted ? StateAnswer(*state, id) : Refusal(verdicts[0]));
+      });
 }
 
 // Rule L4: a redrive names the attempt that died.
@@ -50,16 +54,25 @@ void Retry(const StatePtr& state, const JobId& id, const ActionBody& action, con
     }
   } else if (const auto closed = state->ledger().Load(id)) {
     for (int i = 0; i < closed->tasks_size(); i++) {
-      if (closed->tasks(i).kind() == v1::DEAD) dead.push_back({{id, static_cast<uint32_t>(i) + 1}, closed->tasks(i).attempt()});
+      if (closed->tasks(i).kind() == v1::DEAD)
+        dead.push_back({{id, static_cast<uint32_t>(i) + 1}, closed->tasks(i).attempt()});
     }
   } else {
     return (*reply)(NoSuchJob(id.ToString()));
   }
-  if (dead.empty()) return (*reply)(ProblemResponse(409, "none of the job's tasks is dead: there is nothing to retry"));
+  if (dead.empty())
+    return (*reply)(ProblemResponse(409, "none of the job's tasks is dead: there is nothing to retry"));
   Redrive(state, std::move(dead), action, [id, reply](const RedriveResult& result) {
     if (!result.status.ok() && result.redriven == 0) return (*reply)(AppendProblem(result.status));
     if (result.redriven == 0) return (*reply)(Refusal(result.refusal));
-    (*reply)(JsonResponse(ops::JsonWriter().BeginObject().Field("job_id", id.ToString()).Field("redriven", result.redriven).Field("refused", result.refused).EndObject().Take() + "\n"));
+    (*reply)(JsonResponse(ops::JsonWriter()
+                              .BeginObject()
+                              .Field("job_id", id.ToString())
+                              .Field("redriven", result.redriven)
+                              .Field("refused", result.refused)
+                              .EndObject()
+                              .Take() +
+                          "\n"));
   });
 }
 
@@ -82,31 +95,35 @@ void Step(const StatePtr& state, const std::shared_ptr<Redriving>& work) {
     event.mutable_task_redriven()->set_reason(work->action.reason);
     event.mutable_task_redriven()->set_by(work->action.by);
   }
-  state->ports.fold->AppendAndAwait(std::move(events), [state, work](const absl::Status& status, std::span<const FoldVerdict> verdicts) {
-    work->result.status = status;
-    for (const FoldVerdict verdict : verdicts) {
-      if (verdict == FoldVerdict::kAccepted) {
-        work->result.redriven++;
-      } else {
-        work->result.refused++;
-        work->result.refusal = verdict;
-      }
-    }
-    state->ports.loop->Post([state, work] { Step(state, work); });
-  });
+  state->ports.fold->AppendAndAwait(
+      std::move(events), [state, work](const absl::Status& status, std::span<const FoldVerdict> verdicts) {
+        work->result.status = status;
+        for (const FoldVerdict verdict : verdicts) {
+          if (verdict == FoldVerdict::kAccepted) {
+            work->result.redriven++;
+          } else {
+            work->result.refused++;
+            work->result.refusal = verdict;
+          }
+        }
+        state->ports.loop->Post([state, work] { Step(state, work); });
+      });
 }
 
 using Act = void (*)(const StatePtr&, const JobId&, const ActionBody&, const SharedReply&);
 
 Route JobAction(const StatePtr& state, const std::string& name, Act act) {
-  return {.method = "POST", .pattern = "/api/v1/jobs/{id}/" + name, .handler = [state, act](const HttpRequest& request, Reply reply) {
+  return {.method = "POST",
+          .pattern = "/api/v1/jobs/{id}/" + name,
+          .handler = [state, act](const HttpRequest& request, Reply reply) {
             const auto id = JobId::Parse(request.Path("id"));
             if (!id) return reply(NoSuchJob(request.Path("id")));
             ActionBody action = ReadAction(request);
             if (!action.error.empty()) return reply(ProblemResponse(400, action.error));
-            state->OnFold(std::move(reply), [state, act, id = *id, action = std::move(action)](const SharedReply& shared) {
-              act(state, id, action, shared);
-            });
+            state->OnFold(std::move(reply),
+                          [state, act, id = *id, action = std::move(action)](const SharedReply& shared) {
+                            act(state, id, action, shared);
+                          });
           }};
 }
 

@@ -19,23 +19,40 @@ struct Words {
 Words WordsOf(Kind kind) {
   using About = Words::About;
   switch (kind) {
-    case Kind::kJobOpened: return {"job_submitted", About::kJob};
-    case Kind::kTaskPending: return {"task_pending", About::kTask};
-    case Kind::kTaskAssigned: return {"task_assigned", About::kTask};
-    case Kind::kTaskStarted: return {"task_started", About::kTask};
-    case Kind::kTaskProgressed: return {"task_progressed", About::kTask};
-    case Kind::kTaskSucceeded: return {"task_succeeded", About::kTask};
-    case Kind::kTaskDead: return {"task_dead", About::kTask};
-    case Kind::kTaskCancelled: return {"task_cancelled", About::kTask};
-    case Kind::kJobFinished: return {"job_finished", About::kJob};
-    case Kind::kJobReopened: return {"job_reopened", About::kJob};
-    case Kind::kFileClaimed: return {"file_claimed", About::kJob};
-    case Kind::kJobClosed: return {"job_closed", About::kJob};
-    case Kind::kEpochOpened: return {"", About::kNothing};
-    case Kind::kWorkerLost: return {"worker_lost", About::kWorker};
-    case Kind::kWorkerReturned: return {"worker_returned", About::kWorker};
-    case Kind::kBrowserLost: return {"browser_lost", About::kWorker};
-    case Kind::kBrowserReturned: return {"browser_returned", About::kWorker};
+    case Kind::kJobOpened:
+      return {"job_submitted", About::kJob};
+    case Kind::kTaskPending:
+      return {"task_pending", About::kTask};
+    case Kind::kTaskAssigned:
+      return {"task_assigned", About::kTask};
+    case Kind::kTaskStarted:
+      return {"task_started", About::kTask};
+    case Kind::kTaskProgressed:
+      return {"task_progressed", About::kTask};
+    case Kind::kTaskSucceeded:
+      return {"task_succeeded", About::kTask};
+    case Kind::kTaskDead:
+      return {"task_dead", About::kTask};
+    case Kind::kTaskCancelled:
+      return {"task_cancelled", About::kTask};
+    case Kind::kJobFinished:
+      return {"job_finished", About::kJob};
+    case Kind::kJobReopened:
+      return {"job_reopened", About::kJob};
+    case Kind::kFileClaimed:
+      return {"file_claimed", About::kJob};
+    case Kind::kJobClosed:
+      return {"job_closed", About::kJob};
+    case Kind::kEpochOpened:
+      return {"", About::kNothing};
+    case Kind::kWorkerLost:
+      return {"worker_lost", About::kWorker};
+    case Kind::kWorkerReturned:
+      return {"worker_returned", About::kWorker};
+    case Kind::kBrowserLost:
+      return {"browser_lost", About::kWorker};
+    case Kind::kBrowserReturned:
+      return {"browser_returned", About::kWorker};
   }
   return {};
 }
@@ -70,7 +87,9 @@ void ChangeFeed::OnChange(const Job* job, LogTime time, const Change& change) {
   entry.change = change;
   if (job == nullptr) return;
   // Its tasks need not be looked through: what a job's own change says is known.
-  entry.job = job->is_finished() ? job->phase() : change.kind == Kind::kJobOpened ? JobPhase::kPending : JobPhase::kRunning;
+  entry.job = job->is_finished()                ? job->phase()
+              : change.kind == Kind::kJobOpened ? JobPhase::kPending
+                                                : JobPhase::kRunning;
   const Task* task = job->Find(change.task.n);
   if (task == nullptr) return;
   entry.state = task->state;
@@ -120,7 +139,8 @@ std::string ChangeFeed::Format(const Text& text) {
   }
   if (!text.worker.empty() && !entry.alert) out.Field("worker", text.worker);
   out.EndObject();
-  return "id: " + std::to_string(entry.id) + "\nevent: " + std::string(words.name) + "\ndata: " + out.Take() + "\n\n";
+  return "id: " + std::to_string(entry.id) + "\nevent: " + std::string(words.name) + "\ndata: " + out.Take() +
+         "\n\n";
 }
 
 void ChangeFeed::Flush(const Ledger& ledger, LogTime now) {
@@ -137,17 +157,19 @@ void ChangeFeed::Flush(const Ledger& ledger, LogTime now) {
   if (clients_->empty() || from == next_id_) return;
   // More than the ring holds came at once: what is left of it would have a gap nobody is told of.
   const bool gap = from < first_id_;
-  writer_->Post([texts = gap ? std::vector<Text>{} : Since(ledger, from), gap, streams = *clients_, next = next_id_] {
-    std::string all;
-    for (const Text& text : texts) all += Format(text);
-    if (gap) all = "id: " + std::to_string(next - 1) + "\nevent: resync\ndata: {\"type\":\"resync\"}\n\n";
-    for (const auto& stream : streams) (void)stream->Write(all);
-  });
+  writer_->Post(
+      [texts = gap ? std::vector<Text>{} : Since(ledger, from), gap, streams = *clients_, next = next_id_] {
+        std::string all;
+        for (const Text& text : texts) all += Format(text);
+        if (gap) all = "id: " + std::to_string(next - 1) + "\nevent: resync\ndata: {\"type\":\"resync\"}\n\n";
+        for (const auto& stream : streams) (void)stream->Write(all);
+      });
   // Who has gone is noticed by the next one who joins, or here, now and then.
   std::erase_if(*clients_, [](const auto& stream) { return !stream->Write(""); });
 }
 
-bool ChangeFeed::Join(const Ledger& ledger, LogTime now, const std::shared_ptr<EventStream>& stream, const std::string& last_id) {
+bool ChangeFeed::Join(const Ledger& ledger, LogTime now, const std::shared_ptr<EventStream>& stream,
+                      const std::string& last_id) {
   std::erase_if(*clients_, [](const auto& one) { return !one->Write(""); });
   if (clients_->size() >= kClientsMax) return false;
   if (!recording_) ring_.resize(kRing);

@@ -36,7 +36,8 @@ class ChangeFeed {
   void Flush(const Ledger& ledger, LogTime now);
 
   // False: there are too many. `last_id`: what the client saw last; empty: from now on.
-  bool Join(const Ledger& ledger, LogTime now, const std::shared_ptr<EventStream>& stream, const std::string& last_id);
+  bool Join(const Ledger& ledger, LogTime now, const std::shared_ptr<EventStream>& stream,
+            const std::string& last_id);
   size_t clients() const { return clients_->size(); }
   void Close();
 

@@ -10,7 +10,7 @@
 namespace laneway::api {
 namespace {
 
-constexpr Offset kChunk = 500;       // letters read at a time, backwards
+constexpr Offset kChunk = 500;  // letters read at a time, backwards
 constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kIdsMax = 100'000;
 
@@ -25,7 +25,8 @@ absl::StatusOr<std::vector<DeadView>> ReadLetters(log::Log& log, Offset low, Off
       if (record.offset >= high) break;
       DeadView& view = letters.emplace_back();
       view.died = record.time;
-      if (!view.letter.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) letters.pop_back();
+      if (!view.letter.ParseFromArray(record.value.data(), static_cast<int>(record.value.size())))
+        letters.pop_back();
     }
     low = batch->next_offset;
   }
@@ -75,7 +76,7 @@ bool IsLast(const v1::DeadLetter& letter, const Fate& fate) {
 // Goes backwards through the topic, chunk by chunk: the log is read on one loop, the fold asked on the other.
 class DeadReader : public std::enable_shared_from_this<DeadReader> {
  public:
-  using Take = std::function<bool(const DeadView&, const Fate*)>;  // false: enough; it was not taken
+  using Take = std::function<bool(const DeadView&, const Fate*)>;      // false: enough; it was not taken
   using Done = std::function<void(const absl::Status&, Offset next)>;  // below it the rest; 0: the end
 
   DeadReader(StatePtr state, std::optional<Offset> below, Take take, Done done)
@@ -91,7 +92,8 @@ class DeadReader : public std::enable_shared_from_this<DeadReader> {
       if (high <= range->first) return self->Finish(absl::OkStatus());
       auto letters = ReadLetters(*self->state_->ports.log, low, high);
       if (!letters.ok()) return self->Finish(letters.status());
-      self->state_->ports.loop->Post([self, letters = std::move(*letters), low, high] { self->Judge(letters, low, high); });
+      self->state_->ports.loop->Post(
+          [self, letters = std::move(*letters), low, high] { self->Judge(letters, low, high); });
     });
   }
 
@@ -127,7 +129,8 @@ class DeadReader : public std::enable_shared_from_this<DeadReader> {
   std::set<TaskId> seen_;
 };
 
-void ListDead(const StatePtr& state, std::optional<Offset> below, uint32_t limit, std::optional<TaskState> wanted, Reply reply) {
+void ListDead(const StatePtr& state, std::optional<Offset> below, uint32_t limit,
+              std::optional<TaskState> wanted, Reply reply) {
   auto shared = std::make_shared<Reply>(std::move(reply));
   auto views = std::make_shared<std::vector<DeadView>>();
   const auto take = [views, limit, wanted](const DeadView& view, const Fate*) {
@@ -150,18 +153,28 @@ void ListDead(const StatePtr& state, std::optional<Offset> below, uint32_t limit
   std::make_shared<DeadReader>(state, below, take, done)->Step();
 }
 
-void RedriveThese(const StatePtr& state, std::vector<DeadTask> tasks, std::vector<std::string> refused, const ActionBody& action, const SharedReply& reply) {
-  Redrive(state, std::move(tasks), action, [reply, refused = std::move(refused)](const RedriveResult& result) {
-    if (!result.status.ok() && result.redriven == 0) return (*reply)(AppendProblem(result.status));
-    ops::JsonWriter out;
-    out.BeginObject().Field("redriven", result.redriven).Field("refused", result.refused + refused.size()).Key("errors").BeginArray();
-    for (const std::string& line : refused) out.Value(line);
-    if (result.refused != 0) out.Value(std::string(VerdictText(result.refusal)));
-    out.EndArray().EndObject();
-    const bool nothing = result.redriven == 0 && result.refused + refused.size() != 0;
-    if (nothing) return (*reply)(ProblemResponse(409, "none of these tasks was put back", refused.empty() ? std::vector<std::string>{std::string(VerdictText(result.refusal))} : refused));
-    (*reply)(JsonResponse(out.Take() + "\n"));
-  });
+void RedriveThese(const StatePtr& state, std::vector<DeadTask> tasks, std::vector<std::string> refused,
+                  const ActionBody& action, const SharedReply& reply) {
+  Redrive(state, std::move(tasks), action,
+          [reply, refused = std::move(refused)](const RedriveResult& result) {
+            if (!result.status.ok() && result.redriven == 0) return (*reply)(AppendProblem(result.status));
+            ops::JsonWriter out;
+            out.BeginObject()
+                .Field("redriven", result.redriven)
+                .Field("refused", result.refused + refused.size())
+                .Key("errors")
+                .BeginArray();
+            for (const std::string& line : refused) out.Value(line);
+            if (result.refused != 0) out.Value(std::string(VerdictText(result.refusal)));
+            out.EndArray().EndObject();
+            const bool nothing = result.redriven == 0 && result.refused + refused.size() != 0;
+            if (nothing)
+              return (*reply)(ProblemResponse(
+                  409, "none of these tasks was put back",
+                  refused.empty() ? std::vector<std::string>{std::string(VerdictText(result.refusal))}
+                                  : refused));
+            (*reply)(JsonResponse(out.Take() + "\n"));
+          });
 }
 
 void RedriveAll(const StatePtr& state, const ActionBody& action, Reply reply) {
@@ -172,13 +185,16 @@ void RedriveAll(const StatePtr& state, const ActionBody& action, Reply reply) {
     tasks->push_back({{*JobId::FromBytes(view.letter.job_id()), view.letter.task()}, fate->attempt});
     return tasks->size() < kIdsMax;
   };
-  std::make_shared<DeadReader>(state, std::nullopt, take, [state, shared, tasks, action](const absl::Status& status, Offset) {
-    if (!status.ok()) return (*shared)(ProblemResponse(status));
-    RedriveThese(state, std::move(*tasks), {}, action, shared);
-  })->Step();
+  std::make_shared<DeadReader>(state, std::nullopt, take,
+                               [state, shared, tasks, action](const absl::Status& status, Offset) {
+                                 if (!status.ok()) return (*shared)(ProblemResponse(status));
+                                 RedriveThese(state, std::move(*tasks), {}, action, shared);
+                               })
+      ->Step();
 }
 
-void RedriveSome(const StatePtr& state, const std::vector<TaskId>& ids, const ActionBody& action, const SharedReply& reply) {
+void RedriveSome(const StatePtr& state, const std::vector<TaskId>& ids, const ActionBody& action,
+                 const SharedReply& reply) {
   Fates fates(state->ledger());
   std::vector<DeadTask> tasks;
   std::vector<std::string> refused;
@@ -188,7 +204,9 @@ void RedriveSome(const StatePtr& state, const std::vector<TaskId>& ids, const Ac
     if (fate && fate->state == TaskState::kDead) {
       tasks.push_back({id, fate->attempt});
     } else if (refused.size() < kRefusedShown) {
-      refused.push_back(id.ToString() + ": " + (fate ? "it is " + std::string(TaskStateName(fate->state)) + ", not DEAD" : "no such task"));
+      refused.push_back(
+          id.ToString() + ": " +
+          (fate ? "it is " + std::string(TaskStateName(fate->state)) + ", not DEAD" : "no such task"));
     }
   }
   RedriveThese(state, std::move(tasks), std::move(refused), action, reply);
@@ -200,7 +218,8 @@ void HandleRedrive(const StatePtr& state, const HttpRequest& request, Reply repl
   const ops::JsonValue* all = action.root.Find("all");
   const bool wants_all = all != nullptr && all->kind == ops::JsonKind::kBool && all->boolean;
   if (!action.error.empty()) return reply(ProblemResponse(400, action.error));
-  if (wants_all == (ids != nullptr)) return reply(ProblemResponse(400, "give {\"ids\": [\"01J…/1\"]} or {\"all\": true}"));
+  if (wants_all == (ids != nullptr))
+    return reply(ProblemResponse(400, "give {\"ids\": [\"01J…/1\"]} or {\"all\": true}"));
   if (wants_all) return RedriveAll(state, action, std::move(reply));
   std::vector<TaskId> tasks;
   std::vector<std::string> errors;
@@ -212,30 +231,38 @@ void HandleRedrive(const StatePtr& state, const HttpRequest& request, Reply repl
     if (!id && errors.size() < 20) errors.push_back("not a task's id: " + ops::Printable(item.text, 60));
   }
   if (!errors.empty()) return reply(ProblemResponse(400, "ids: as \"01J…/1\"", errors));
-  state->OnFold(std::move(reply), [state, tasks = std::move(tasks), action = std::move(action)](const SharedReply& shared) {
-    RedriveSome(state, tasks, action, shared);
-  });
+  state->OnFold(std::move(reply),
+                [state, tasks = std::move(tasks), action = std::move(action)](const SharedReply& shared) {
+                  RedriveSome(state, tasks, action, shared);
+                });
 }
 
 }  // namespace
 
 void AddDeadRoutes(const StatePtr& state, std::vector<Route>& routes) {
-  routes.push_back({.method = "GET", .pattern = "/api/v1/dead", .handler = [state](const HttpRequest& request, Reply reply) {
+  routes.push_back({.method = "GET",
+                    .pattern = "/api/v1/dead",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
                       const Page page = PageOf(request);
                       const auto below = ops::ParseWhole(page.cursor);
                       std::optional<TaskState> wanted;
                       const std::string& text = request.Query("state");
                       for (size_t i = 0; i < kTaskStates; i++) {
-                        if (TaskStateName(static_cast<TaskState>(i)) == text) wanted = static_cast<TaskState>(i);
+                        if (TaskStateName(static_cast<TaskState>(i)) == text)
+                          wanted = static_cast<TaskState>(i);
                       }
                       if (!page.error.empty()) return reply(ProblemResponse(400, page.error));
-                      if (!page.cursor.empty() && !below) return reply(ProblemResponse(400, "cursor: not one of this API"));
-                      if (!text.empty() && !wanted) return reply(ProblemResponse(400, "state: found \"" + ops::Printable(text, 40) + "\"; allowed: a task's state, as DEAD"));
+                      if (!page.cursor.empty() && !below)
+                        return reply(ProblemResponse(400, "cursor: not one of this API"));
+                      if (!text.empty() && !wanted)
+                        return reply(ProblemResponse(400, "state: found \"" + ops::Printable(text, 40) +
+                                                              "\"; allowed: a task's state, as DEAD"));
                       ListDead(state, below, page.limit, wanted, std::move(reply));
                     }});
   routes.push_back({.method = "POST",
                     .pattern = "/api/v1/dead/redrive",
-                    .handler = [state](const HttpRequest& request, Reply reply) { HandleRedrive(state, request, std::move(reply)); },
+                    .handler = [state](const HttpRequest& request,
+                                       Reply reply) { HandleRedrive(state, request, std::move(reply)); },
                     .body_max = 8 << 20});
 }
 

@@ -100,7 +100,8 @@ Page PageOf(const HttpRequest& request) {
   if (limit.empty()) return page;
   const auto number = ops::ParseWhole(limit);
   if (!number || *number == 0) {
-    page.error = "limit: found \"" + ops::Printable(limit, 40) + "\"; allowed: 1 to " + std::to_string(kPageMax);
+    page.error =
+        "limit: found \"" + ops::Printable(limit, 40) + "\"; allowed: 1 to " + std::to_string(kPageMax);
   } else {
     page.limit = static_cast<uint32_t>(std::min<uint64_t>(*number, kPageMax));
   }
@@ -111,7 +112,8 @@ ActionBody ReadAction(const HttpRequest& request, std::initializer_list<std::str
   constexpr size_t kTextMax = 1000;
   ActionBody action;
   if (request.body.empty()) return action;
-  ops::ParsedJson parsed = ops::ParseStrictJson(request.body, {.bytes_max = 8 << 20, .values_max = 200'000, .depth_max = 8});
+  ops::ParsedJson parsed =
+      ops::ParseStrictJson(request.body, {.bytes_max = 8 << 20, .values_max = 200'000, .depth_max = 8});
   if (!parsed.readable || parsed.root.kind != ops::JsonKind::kObject) {
     action.error = "the body is not a JSON object, as {\"reason\": \"…\"}";
     return action;
@@ -129,7 +131,9 @@ ActionBody ReadAction(const HttpRequest& request, std::initializer_list<std::str
   return action;
 }
 
-HttpResponse BusyResponse() { return ProblemResponse(503, "too much is under way just now; try again in a second"); }
+HttpResponse BusyResponse() {
+  return ProblemResponse(503, "too much is under way just now; try again in a second");
+}
 
 HttpResponse AppendProblem(const absl::Status& status) {
   if (absl::IsResourceExhausted(status) || absl::IsUnavailable(status))
@@ -138,7 +142,8 @@ HttpResponse AppendProblem(const absl::Status& status) {
 }
 
 HttpResponse NoSuchJob(std::string_view id) {
-  return ProblemResponse(404, "there is no job \"" + ops::Printable(id, 60) + "\"; GET /api/v1/jobs lists them");
+  return ProblemResponse(404,
+                         "there is no job \"" + ops::Printable(id, 60) + "\"; GET /api/v1/jobs lists them");
 }
 
 }  // namespace laneway::api

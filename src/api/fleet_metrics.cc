@@ -64,8 +64,10 @@ void FleetMetrics::OnEvent(uint32_t, Offset, LogTime time, const v1::Event& even
 void FleetMetrics::OnChange(const Change& change, LogTime time) {
   const auto reached = [this](TaskState state) { tasks_[static_cast<size_t>(state)]++; };
   switch (change.kind) {
-    case Kind::kTaskPending: return reached(TaskState::kPending);
-    case Kind::kTaskAssigned: return reached(TaskState::kAssigned);
+    case Kind::kTaskPending:
+      return reached(TaskState::kPending);
+    case Kind::kTaskAssigned:
+      return reached(TaskState::kAssigned);
     case Kind::kTaskStarted: {
       reached(TaskState::kRunning);
       const Job* job = fold_->ledger().Find(change.task.job);
@@ -81,11 +83,15 @@ void FleetMetrics::OnChange(const Change& change, LogTime time) {
       run_seconds_ += (seconds - run_seconds_) * 0.02;
       return;
     }
-    case Kind::kTaskDead: dead_++; return reached(TaskState::kDead);
+    case Kind::kTaskDead:
+      dead_++;
+      return reached(TaskState::kDead);
     case Kind::kTaskCancelled:
       if (change.held_attempt != 0) attempts_[kCancelled]++;
       return reached(TaskState::kCancelled);
-    case Kind::kJobOpened: jobs_[static_cast<size_t>(JobPhase::kPending)]++; return;
+    case Kind::kJobOpened:
+      jobs_[static_cast<size_t>(JobPhase::kPending)]++;
+      return;
     case Kind::kJobFinished:
       if (const Job* job = fold_->ledger().Find(change.task.job)) jobs_[static_cast<size_t>(job->phase())]++;
       return;
@@ -97,7 +103,8 @@ void FleetMetrics::OnChange(const Change& change, LogTime time) {
     case Kind::kWorkerLost:
     case Kind::kWorkerReturned:
     case Kind::kBrowserLost:
-    case Kind::kBrowserReturned: return;
+    case Kind::kBrowserReturned:
+      return;
   }
 }
 
@@ -106,10 +113,14 @@ void FleetMetrics::FlushCounters() {
     if (count != 0) metrics_.Add(counter, static_cast<double>(count), {label});
     count = 0;
   };
-  for (size_t i = 0; i < kJobPhases; i++) flush(Counter::kJobs, jobs_[i], JobPhaseName(static_cast<JobPhase>(i)));
-  for (size_t i = 0; i < kTaskStates; i++) flush(Counter::kTasks, tasks_[i], TaskStateName(static_cast<TaskState>(i)));
-  for (size_t i = 0; i < kVerdicts; i++) flush(Counter::kEventsIgnored, ignored_[i], VerdictName(static_cast<FoldVerdict>(i)));
-  constexpr std::string_view kOutcomeNames[kOutcomes] = {"succeeded", "failed", "released", "republished", "cancelled"};
+  for (size_t i = 0; i < kJobPhases; i++)
+    flush(Counter::kJobs, jobs_[i], JobPhaseName(static_cast<JobPhase>(i)));
+  for (size_t i = 0; i < kTaskStates; i++)
+    flush(Counter::kTasks, tasks_[i], TaskStateName(static_cast<TaskState>(i)));
+  for (size_t i = 0; i < kVerdicts; i++)
+    flush(Counter::kEventsIgnored, ignored_[i], VerdictName(static_cast<FoldVerdict>(i)));
+  constexpr std::string_view kOutcomeNames[kOutcomes] = {"succeeded", "failed", "released", "republished",
+                                                         "cancelled"};
   for (size_t i = 0; i < kOutcomes; i++) flush(Counter::kTaskAttempts, attempts_[i], kOutcomeNames[i]);
   for (auto& [reason, count] : republished_) flush(Counter::kRepublished, count, reason);
   if (dead_ != 0) metrics_.Add(Counter::kDeadLetters, static_cast<double>(dead_));
@@ -128,8 +139,10 @@ FleetMetrics::Backlog FleetMetrics::SetWorkers(LogTime now) {
     present.insert(id.name);
     metrics_.Set(Gauge::kWorkerUp, state == WorkerState::kLost ? 0 : 1, {id.name});
     metrics_.Set(Gauge::kWorkerCapacity, member.capacity, {id.name});
-    if (member.has_browser) metrics_.Set(Gauge::kBrowserConnected, member.browser_connected ? 1 : 0, {id.name});
-    if (member.beats) metrics_.Set(Gauge::kHeartbeatAge, std::max(0.0, Seconds(now - member.last_beat)), {id.name});
+    if (member.has_browser)
+      metrics_.Set(Gauge::kBrowserConnected, member.browser_connected ? 1 : 0, {id.name});
+    if (member.beats)
+      metrics_.Set(Gauge::kHeartbeatAge, std::max(0.0, Seconds(now - member.last_beat)), {id.name});
     double running = 0;
     for (const TaskId& held : fold_->ledger().HeldBy(id.name)) {
       const Job* job = fold_->ledger().Find(held.job);
@@ -152,7 +165,8 @@ void FleetMetrics::SetLanes(Backlog backlog) {
   for (const auto& [lane, owner] : fold_->members().lane_owners()) {
     if (workers_.contains(owner.name)) backlog.try_emplace({lane, owner.name}, 0);
   }
-  for (const auto& [key, count] : backlog) metrics_.Set(Gauge::kLaneBacklog, count, {std::to_string(key.first), key.second});
+  for (const auto& [key, count] : backlog)
+    metrics_.Set(Gauge::kLaneBacklog, count, {std::to_string(key.first), key.second});
   for (const auto& [key, count] : lanes_) {
     if (!backlog.contains(key)) metrics_.Remove(Gauge::kLaneBacklog, {std::to_string(key.first), key.second});
   }
@@ -172,7 +186,8 @@ void FleetMetrics::SetFleet(const FleetViews& views, LogTime now) {
     open += static_cast<double>(tasks[static_cast<size_t>(state)]);
   // Little's law: so many slots clear what waits within the time it should take.
   const double slots = open * run_seconds_ / kClearingSeconds;
-  metrics_.Set(Gauge::kAutoscaleWantedWorkers, open == 0 ? 0 : std::max(1.0, std::ceil(slots / std::max(1.0, capacity))));
+  metrics_.Set(Gauge::kAutoscaleWantedWorkers,
+               open == 0 ? 0 : std::max(1.0, std::ceil(slots / std::max(1.0, capacity))));
   if (views.dispatcher) {
     const DispatcherFigures dispatcher = views.dispatcher();
     metrics_.Set(Gauge::kDispatcherActive, dispatcher.active ? 1 : 0);
@@ -183,7 +198,8 @@ void FleetMetrics::SetFleet(const FleetViews& views, LogTime now) {
   metrics_.Set(Gauge::kZoneFiles, static_cast<double>(zone.present), {"incoming"});
   const double oldest = static_cast<double>(zone.oldest_mtime_ns) / 1e9;
   const double age = static_cast<double>(now.ms) / 1000 - oldest;
-  metrics_.Set(Gauge::kZoneOldestFile, zone.present == 0 || zone.oldest_mtime_ns == 0 ? 0 : std::max(0.0, age));
+  metrics_.Set(Gauge::kZoneOldestFile,
+               zone.present == 0 || zone.oldest_mtime_ns == 0 ? 0 : std::max(0.0, age));
 }
 
 void FleetMetrics::Refresh(const FleetViews& views, LogTime now) {

@@ -42,7 +42,7 @@ struct FleetState : std::enable_shared_from_this<FleetState> {
   bool begun = false;
   OpenJobs open_jobs;
   ChangeFeed feed;
-  std::deque<std::pair<LogTime, v1::Alert>> alerts;  // oldest first
+  std::deque<std::pair<LogTime, v1::Alert>> alerts;       // oldest first
   std::multimap<Offset, std::function<void()>> controls;  // answered when this offset of `control` was read
   Offset controls_read = 0;
 

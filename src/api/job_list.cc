@@ -132,7 +132,9 @@ class Lister : public std::enable_shared_from_this<Lister> {
       done_ = true;
       return;
     }
-    const auto as_of = [&](const JobId& id) { return ledger.next_offset(EventPartition(id, ledger.partitions())); };
+    const auto as_of = [&](const JobId& id) {
+      return ledger.next_offset(EventPartition(id, ledger.partitions()));
+    };
     bool old = false;
     const auto each = [&](const JobId& id, const std::string& bytes) {
       if (Full() || Over()) return false;
@@ -199,15 +201,19 @@ std::optional<Filter> FilterOf(const HttpRequest& request, std::vector<std::stri
   filter.worker = request.Query("worker");
   filter.name = request.Query("name");
   if (const std::string& wanted = request.Query("state"); !wanted.empty()) {
-    for (const JobPhase phase : {JobPhase::kPending, JobPhase::kRunning, JobPhase::kSucceeded, JobPhase::kFailed, JobPhase::kCancelled}) {
+    for (const JobPhase phase : {JobPhase::kPending, JobPhase::kRunning, JobPhase::kSucceeded,
+                                 JobPhase::kFailed, JobPhase::kCancelled}) {
       if (JobPhaseName(phase) == wanted) filter.state = phase;
     }
     if (!filter.state)
-      errors.push_back("state: found \"" + ops::Printable(wanted, 40) + "\"; allowed: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED");
+      errors.push_back("state: found \"" + ops::Printable(wanted, 40) +
+                       "\"; allowed: PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED");
   }
   if (const std::string& since = request.Query("since"); !since.empty()) {
     const auto time = ops::ParseTime(since);
-    if (!time) errors.push_back("since: found \"" + ops::Printable(since, 40) + "\"; allowed: a time, as 2026-11-21T06:15:00Z");
+    if (!time)
+      errors.push_back("since: found \"" + ops::Printable(since, 40) +
+                       "\"; allowed: a time, as 2026-11-21T06:15:00Z");
     filter.since = time.value_or(LogTime{});
   }
   for (const auto& [name, value] : request.query) {
@@ -222,15 +228,19 @@ std::optional<Filter> FilterOf(const HttpRequest& request, std::vector<std::stri
 }  // namespace
 
 void AddJobListRoute(const StatePtr& state, std::vector<Route>& routes) {
-  routes.push_back({.method = "GET", .pattern = "/api/v1/jobs", .handler = [state](const HttpRequest& request, Reply reply) {
+  routes.push_back({.method = "GET",
+                    .pattern = "/api/v1/jobs",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
                       std::vector<std::string> errors;
                       const auto filter = FilterOf(request, errors);
                       const Page page = PageOf(request);
                       const auto cursor = ParseCursor(page.cursor);
                       if (!page.error.empty()) errors.push_back(page.error);
                       if (!cursor) errors.push_back("cursor: not one of this API");
-                      if (!errors.empty()) return reply(ProblemResponse(400, "the request has mistakes", errors));
-                      state->OnFold(std::move(reply), [state, filter = *filter, cursor = *cursor, limit = page.limit](const SharedReply& shared) {
+                      if (!errors.empty())
+                        return reply(ProblemResponse(400, "the request has mistakes", errors));
+                      state->OnFold(std::move(reply), [state, filter = *filter, cursor = *cursor,
+                                                       limit = page.limit](const SharedReply& shared) {
                         std::make_shared<Lister>(state, filter, cursor, limit, shared)->Step();
                       });
                     }});

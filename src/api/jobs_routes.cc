@@ -26,11 +26,13 @@ struct Admission {
 };
 
 HttpResponse Started(const JobId& id) {
-  return JsonResponse(ops::JsonWriter().BeginObject().Field("job_id", id.ToString()).EndObject().Take() + "\n", 202);
+  return JsonResponse(
+      ops::JsonWriter().BeginObject().Field("job_id", id.ToString()).EndObject().Take() + "\n", 202);
 }
 
 // The verdicts on a submission's parts. Said before is as good as accepted: the key names one job.
-HttpResponse SubmissionAnswer(const JobId& id, const absl::Status& status, std::span<const FoldVerdict> verdicts) {
+HttpResponse SubmissionAnswer(const JobId& id, const absl::Status& status,
+                              std::span<const FoldVerdict> verdicts) {
   if (!status.ok()) return AppendProblem(status);
   for (const FoldVerdict verdict : verdicts) {
     if (verdict != FoldVerdict::kAccepted && verdict != FoldVerdict::kDuplicate)
@@ -45,22 +47,27 @@ void Submit(const StatePtr& state, const SharedReply& reply, const JobId& id, st
   const Job* known = ledger.Find(id);
   if ((known != nullptr && known->submitted_whole()) || ledger.IsClosed(id)) return (*reply)(Started(id));
   state->ports.fold->AppendAndAwait(
-      std::move(events), [reply, id, admission](const absl::Status& status, std::span<const FoldVerdict> verdicts) {
+      std::move(events),
+      [reply, id, admission](const absl::Status& status, std::span<const FoldVerdict> verdicts) {
         (*reply)(SubmissionAnswer(id, status, verdicts));
       });
 }
 
 void StartJob(const StatePtr& state, const HttpRequest& request, Reply reply) {
-  if (state->submissions >= kSubmissionsMax || state->submission_bytes + request.body.size() > kSubmissionBytesMax)
+  if (state->submissions >= kSubmissionsMax ||
+      state->submission_bytes + request.body.size() > kSubmissionBytesMax)
     return reply(BusyResponse());
   auto admission = std::make_shared<Admission>(state, request.body.size());
   auto shared = std::make_shared<Reply>(std::move(reply));
   // Large definitions take their time: not on the server's thread.
   state->work.Post([state, shared, admission, body = request.body] {
     JobDefinitionResult result = ParseJobDefinition(body, state->options.job);
-    if (!result.definition) return (*shared)(ProblemResponse(400, "the job definition has mistakes", result.errors));
+    if (!result.definition)
+      return (*shared)(ProblemResponse(400, "the job definition has mistakes", result.errors));
     JobDefinition& definition = *result.definition;
-    const JobId id = definition.idempotency_key.empty() ? ops::NewJobId() : ops::JobIdFromKey("api", definition.idempotency_key);
+    const JobId id = definition.idempotency_key.empty()
+                         ? ops::NewJobId()
+                         : ops::JobIdFromKey("api", definition.idempotency_key);
     std::vector<v1::Event> events;
     for (v1::JobSubmitted& part : SplitSubmission(definition.job)) {
       v1::Event& event = events.emplace_back();
@@ -85,7 +92,8 @@ void ShowJob(const StatePtr& state, const std::string& text, const HttpRequest& 
   const Page wanted = PageOf(request);
   const auto first = wanted.cursor.empty() ? std::optional<uint64_t>(1) : ops::ParseWhole(wanted.cursor);
   if (!wanted.error.empty()) return reply(ProblemResponse(400, wanted.error));
-  if (!first || *first == 0 || *first > kTasksMax) return reply(ProblemResponse(400, "cursor: not one of this API"));
+  if (!first || *first == 0 || *first > kTasksMax)
+    return reply(ProblemResponse(400, "cursor: not one of this API"));
   TaskPage page{static_cast<uint32_t>(*first), request.Query("limit").empty() ? kPageMax : wanted.limit};
   if (request.Query("tasks") == "none") page.limit = 0;
   state->OnFold(std::move(reply), [state, id = *id, page](const SharedReply& shared) {
@@ -102,7 +110,8 @@ void ShowJob(const StatePtr& state, const std::string& text, const HttpRequest& 
     constexpr size_t kExplainedMax = 20;  // the first ones that wait: the others wait for the same
     size_t explained = 0;
     for (TaskView& task : view.tasks) {
-      if (static_cast<TaskState>(task.state.kind()) != TaskState::kPending || explained == kExplainedMax) continue;
+      if (static_cast<TaskState>(task.state.kind()) != TaskState::kPending || explained == kExplainedMax)
+        continue;
       explained++;
       if (task.state.spec().phase() > job->open_phase) {
         task.waits_for = "the phase before it";
@@ -119,14 +128,21 @@ void ShowJob(const StatePtr& state, const std::string& text, const HttpRequest& 
 void AddJobRoutes(const StatePtr& state, std::vector<Route>& routes) {
   routes.push_back({.method = "POST",
                     .pattern = "/start_job",
-                    .handler = [state](const HttpRequest& request, Reply reply) { StartJob(state, request, std::move(reply)); },
+                    .handler = [state](const HttpRequest& request,
+                                       Reply reply) { StartJob(state, request, std::move(reply)); },
                     .body_max = kJobBodyMax});
-  routes.push_back({.method = "GET", .pattern = "/get_job_status", .handler = [state](const HttpRequest& request, Reply reply) {
+  routes.push_back({.method = "GET",
+                    .pattern = "/get_job_status",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
                       const std::string& id = request.Query("job_id");
-                      if (id.empty()) return reply(ProblemResponse(400, "job_id: which job? As /get_job_status?job_id=01J…"));
+                      if (id.empty())
+                        return reply(
+                            ProblemResponse(400, "job_id: which job? As /get_job_status?job_id=01J…"));
                       ShowJob(state, id, request, std::move(reply));
                     }});
-  routes.push_back({.method = "GET", .pattern = "/api/v1/jobs/{id}", .handler = [state](const HttpRequest& request, Reply reply) {
+  routes.push_back({.method = "GET",
+                    .pattern = "/api/v1/jobs/{id}",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
                       ShowJob(state, request.Path("id"), request, std::move(reply));
                     }});
 }

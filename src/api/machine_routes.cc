@@ -10,8 +10,8 @@
 namespace laneway::api {
 namespace {
 
-constexpr Millis kTickMax{5'000};         // a loop that does not come round in this time is stuck
-constexpr uint64_t kLagMax = 10'000;      // records the fold may be behind and still be called near its end
+constexpr Millis kTickMax{5'000};     // a loop that does not come round in this time is stuck
+constexpr uint64_t kLagMax = 10'000;  // records the fold may be behind and still be called near its end
 
 struct Check {
   std::string name;
@@ -25,7 +25,11 @@ HttpResponse ChecksResponse(const std::vector<Check>& checks) {
   out.BeginObject().Key("checks").BeginArray();
   for (const Check& check : checks) {
     all &= check.ok;
-    out.BeginObject().Field("name", check.name).Field("ok", check.ok).Field("detail", check.detail).EndObject();
+    out.BeginObject()
+        .Field("name", check.name)
+        .Field("ok", check.ok)
+        .Field("detail", check.detail)
+        .EndObject();
   }
   out.EndArray().Field("ok", all).EndObject();
   return JsonResponse(out.Take() + "\n", all ? 200 : 503);
@@ -36,7 +40,8 @@ class TickCheck : public std::enable_shared_from_this<TickCheck> {
  public:
   using Ready = std::function<std::vector<Check>()>;  // on the fold's loop; more checks
 
-  TickCheck(StatePtr state, Reply reply, Ready ready) : state_(std::move(state)), reply_(std::move(reply)), ready_(std::move(ready)) {}
+  TickCheck(StatePtr state, Reply reply, Ready ready)
+      : state_(std::move(state)), reply_(std::move(reply)), ready_(std::move(ready)) {}
 
   void Run() {
     for (const auto& [name, loop] : state_->ports.loops) waiting_.insert(name);
@@ -66,7 +71,9 @@ class TickCheck : public std::enable_shared_from_this<TickCheck> {
     std::vector<Check> checks;
     for (const auto& [name, loop] : state_->ports.loops) {
       const bool ok = !waiting_.contains(name);
-      checks.push_back({"loop_" + name, ok, ok ? "ticks" : "has not come round for " + std::to_string(kTickMax.count() / 1000) + " s"});
+      checks.push_back(
+          {"loop_" + name, ok,
+           ok ? "ticks" : "has not come round for " + std::to_string(kTickMax.count() / 1000) + " s"});
     }
     checks.insert(checks.end(), more_.begin(), more_.end());
     reply_(ChecksResponse(checks));
@@ -84,13 +91,17 @@ class TickCheck : public std::enable_shared_from_this<TickCheck> {
 std::vector<Check> ReadyChecks(const FleetState& state) {
   std::vector<Check> checks;
   const auto range = state.ports.log->Range({log::Topic::kEvents, 0});
-  checks.push_back({"log", range.ok() && state.in_touch, range.ok() ? "answers" : std::string(range.status().message())});
+  checks.push_back(
+      {"log", range.ok() && state.in_touch, range.ok() ? "answers" : std::string(range.status().message())});
   const absl::Status health = state.views.log_health ? state.views.log_health() : absl::OkStatus();
   checks.push_back({"disk", health.ok(), health.ok() ? "has space" : std::string(health.message())});
   const uint64_t lag = state.ports.fold->Lag();
   checks.push_back({"fold", lag <= kLagMax, absl::StrCat(lag, " records behind")});
-  const DispatcherFigures dispatcher = state.views.dispatcher ? state.views.dispatcher() : DispatcherFigures{};
-  checks.push_back({"dispatcher", dispatcher.active, dispatcher.active ? absl::StrCat("active in epoch ", dispatcher.epoch) : "is not active"});
+  const DispatcherFigures dispatcher =
+      state.views.dispatcher ? state.views.dispatcher() : DispatcherFigures{};
+  checks.push_back(
+      {"dispatcher", dispatcher.active,
+       dispatcher.active ? absl::StrCat("active in epoch ", dispatcher.epoch) : "is not active"});
   return checks;
 }
 
@@ -102,7 +113,8 @@ HttpResponse VersionResponse(const FleetState& state) {
                           .Field("build_type", ops::BuildType())
                           .Field("deployment_model", state.options.deployment)
                           .EndObject()
-                          .Take() + "\n");
+                          .Take() +
+                      "\n");
 }
 
 }  // namespace
@@ -128,13 +140,18 @@ Route MetricsRoute(const StatePtr& state, bool open) {
 void AddMachineRoutes(const StatePtr& state, std::vector<Route>& routes) {
   routes.push_back({.method = "GET",
                     .pattern = "/healthz",
-                    .handler = [state](const HttpRequest&, Reply reply) { std::make_shared<TickCheck>(state, std::move(reply), nullptr)->Run(); },
+                    .handler =
+                        [state](const HttpRequest&, Reply reply) {
+                          std::make_shared<TickCheck>(state, std::move(reply), nullptr)->Run();
+                        },
                     .open = true});
   routes.push_back({.method = "GET",
                     .pattern = "/readyz",
                     .handler =
                         [state](const HttpRequest&, Reply reply) {
-                          std::make_shared<TickCheck>(state, std::move(reply), [state] { return ReadyChecks(*state); })->Run();
+                          std::make_shared<TickCheck>(state, std::move(reply), [state] {
+                            return ReadyChecks(*state);
+                          })->Run();
                         },
                     .open = true});
   routes.push_back({.method = "GET",
@@ -143,13 +160,16 @@ void AddMachineRoutes(const StatePtr& state, std::vector<Route>& routes) {
                     .open = true});
   routes.push_back({.method = "GET",
                     .pattern = "/openapi.json",
-                    .handler = [](const HttpRequest&, Reply reply) { reply(JsonResponse(std::string(OpenApiDocument()))); },
+                    .handler = [](const HttpRequest&,
+                                  Reply reply) { reply(JsonResponse(std::string(OpenApiDocument()))); },
                     .open = true});
   routes.push_back(MetricsRoute(state, false));
   for (const char* pattern : {"/get_task", "/update_task_progress", "/report_heartbeat"}) {
-    routes.push_back({.method = "POST", .pattern = pattern, .handler = [](const HttpRequest&, Reply reply) {
-                        reply(ProblemResponse(501, "not in this release: workers of other processes cannot join over HTTP yet"));
-                      }});
+    routes.push_back(
+        {.method = "POST", .pattern = pattern, .handler = [](const HttpRequest&, Reply reply) {
+           reply(ProblemResponse(
+               501, "not in this release: workers of other processes cannot join over HTTP yet"));
+         }});
   }
 }
 

@@ -10,7 +10,8 @@ void OpenJobs::Begin(const Ledger& ledger) {
 }
 
 bool OpenJobs::Concerns(Change::Kind kind) {
-  return kind == Change::Kind::kJobOpened || kind == Change::Kind::kJobReopened || kind == Change::Kind::kJobClosed;
+  return kind == Change::Kind::kJobOpened || kind == Change::Kind::kJobReopened ||
+         kind == Change::Kind::kJobClosed;
 }
 
 void OpenJobs::OnChange(const Job& job, Change::Kind kind) {

@@ -281,7 +281,7 @@ void WriteWorker(ops::JsonWriter& out, const WorkerView& worker, LogTime now) {
   out.EndArray().Key("browser_connected");
   member.has_browser ? out.Value(member.browser_connected) : out.Null();
   out.Key("browser_port");
-  member.has_browser && member.browser_port != 0 ? out.Value(member.browser_port) : out.Null();
+  member.has_browser&& member.browser_port != 0 ? out.Value(member.browser_port) : out.Null();
   out.Key("heartbeat_age_seconds");
   member.beats ? out.Value(static_cast<double>(std::max<int64_t>(0, (now - member.last_beat).count())) / 1000)
                : out.Null();
@@ -294,7 +294,8 @@ void WriteWorker(ops::JsonWriter& out, const WorkerView& worker, LogTime now) {
   if (worker.with_tasks) {
     constexpr size_t kTasksShown = 1000;
     out.Field("drained", member.draining_done).Key("tasks").BeginArray();
-    for (size_t i = 0; i < std::min(kTasksShown, worker.tasks.size()); i++) out.Value(worker.tasks[i].ToString());
+    for (size_t i = 0; i < std::min(kTasksShown, worker.tasks.size()); i++)
+      out.Value(worker.tasks[i].ToString());
     out.EndArray();
   }
   out.EndObject();
@@ -323,7 +324,8 @@ void WriteDead(ops::JsonWriter& out, const DeadView& dead) {
   out.Field("died_at", dead.died).Field("attempt", letter.attempt());
   const std::string ending = EndingName(letter.ending());
   WriteTextOrNull(out, "ending", ending);
-  WriteTextOrNull(out, "reason", letter.reason().empty() ? ending : letter.reason().substr(0, letter.reason().find('\n')));
+  WriteTextOrNull(out, "reason",
+                  letter.reason().empty() ? ending : letter.reason().substr(0, letter.reason().find('\n')));
   WriteTextOrNull(out, "message", letter.reason());
   WriteTextOrNull(out, "worker", letter.worker());
   WriteTextOrNull(out, "file", letter.file());

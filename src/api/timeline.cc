@@ -1,16 +1,16 @@
 // timeline.cc: GET /api/v1/jobs/{id}/events: everything the log holds about one job, with its times, in order. The log
 // is kept by partition, not by job: the part of it between the job's submission and its end is read through.
-#include "api/fleet_state.h"
 #include "api/event_text.h"
+#include "api/fleet_state.h"
 #include "api/shapes.h"
 #include "ops/units.h"
 
 namespace laneway::api {
 namespace {
 
-constexpr uint64_t kRecordsMax = 500'000;       // looked at in one call
+constexpr uint64_t kRecordsMax = 500'000;  // looked at in one call
 constexpr size_t kReadBytes = 1 << 20;
-constexpr int64_t kAfterEndMs = 60'000;         // FileMoved and late results come after the end
+constexpr int64_t kAfterEndMs = 60'000;  // FileMoved and late results come after the end
 
 struct Span {
   JobId job;
@@ -84,9 +84,13 @@ class Timeline {
     event.attempt() == 0 ? out_.Null() : out_.Value(event.attempt());
     out_.Key("worker");
     text.worker.empty() ? out_.Null() : out_.Value(text.worker);
-    out_.Field("text", text.sentence).Field("offset", record.offset).Field("writer", std::string(record.writer)).EndObject();
+    out_.Field("text", text.sentence)
+        .Field("offset", record.offset)
+        .Field("writer", std::string(record.writer))
+        .EndObject();
     // A file's job has nothing more to say when its file has arrived and it is known to have ended.
-    if (span_.end_ms != 0 && span_.file && event.has_file_moved() && record.time.ms >= span_.end_ms) done_ = true;
+    if (span_.end_ms != 0 && span_.file && event.has_file_moved() && record.time.ms >= span_.end_ms)
+      done_ = true;
     if (span_.end_ms != 0 && event.has_file_gone()) done_ = true;
   }
 
@@ -122,7 +126,10 @@ void ShowTimeline(const StatePtr& state, const HttpRequest& request, Reply reply
     }
     state->Answer(shared, [state, span, from, limit] {
       auto text = Timeline(span, limit).Read(*state->ports.log, from);
-      if (!text.ok()) return absl::IsOutOfRange(text.status()) ? ProblemResponse(400, "cursor: outside of what the log keeps") : ProblemResponse(text.status());
+      if (!text.ok())
+        return absl::IsOutOfRange(text.status())
+                   ? ProblemResponse(400, "cursor: outside of what the log keeps")
+                   : ProblemResponse(text.status());
       return JsonResponse(std::move(*text));
     });
   });
@@ -131,7 +138,9 @@ void ShowTimeline(const StatePtr& state, const HttpRequest& request, Reply reply
 }  // namespace
 
 void AddTimelineRoute(const StatePtr& state, std::vector<Route>& routes) {
-  routes.push_back({.method = "GET", .pattern = "/api/v1/jobs/{id}/events", .handler = [state](const HttpRequest& request, Reply reply) {
+  routes.push_back({.method = "GET",
+                    .pattern = "/api/v1/jobs/{id}/events",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
                       ShowTimeline(state, request, std::move(reply));
                     }});
 }

@@ -14,8 +14,8 @@ HttpResponse NoSuchWorker(const FleetState& state, const std::string& name) {
   for (const auto& [id, member] : state.members().all()) {
     if (!IsPhantom(member)) known.push_back(id.name);
   }
-  return ProblemResponse(404, "there is no worker \"" + ops::Printable(name, 80) + "\"" + ops::DidYouMean(name, known) +
-                                  "; GET /api/v1/workers lists them");
+  return ProblemResponse(404, "there is no worker \"" + ops::Printable(name, 80) + "\"" +
+                                  ops::DidYouMean(name, known) + "; GET /api/v1/workers lists them");
 }
 
 const Member* FindWorker(const FleetState& state, const std::string& name) {
@@ -23,7 +23,8 @@ const Member* FindWorker(const FleetState& state, const std::string& name) {
   return member == nullptr || IsPhantom(*member) ? nullptr : member;
 }
 
-void ListWorkers(const StatePtr& state, const std::string& wanted, const Page& page, const SharedReply& reply) {
+void ListWorkers(const StatePtr& state, const std::string& wanted, const Page& page,
+                 const SharedReply& reply) {
   const auto& all = state->members().all();
   std::vector<WorkerView> views;
   std::string next;
@@ -48,7 +49,8 @@ void ListWorkers(const StatePtr& state, const std::string& wanted, const Page& p
   });
 }
 
-void AnswerWorker(const FleetState& state, const std::string& name, bool with_tasks, const SharedReply& reply) {
+void AnswerWorker(const FleetState& state, const std::string& name, bool with_tasks,
+                  const SharedReply& reply) {
   const Member* member = FindWorker(state, name);
   if (member == nullptr) return (*reply)(NoSuchWorker(state, name));
   ops::JsonWriter out;
@@ -57,7 +59,8 @@ void AnswerWorker(const FleetState& state, const std::string& name, bool with_ta
 }
 
 // The intent goes into `control`; answered when this process's fold has read it, so that the next read shows it.
-void Intend(const StatePtr& state, const std::string& name, v1::Intent intent, const ActionBody& action, const SharedReply& reply) {
+void Intend(const StatePtr& state, const std::string& name, v1::Intent intent, const ActionBody& action,
+            const SharedReply& reply) {
   const Member* member = FindWorker(*state, name);
   if (member == nullptr) return (*reply)(NoSuchWorker(*state, name));
   if (StateOf(*member, state->ledger().Verdicts(name)) == WorkerState::kGone)
@@ -69,24 +72,28 @@ void Intend(const StatePtr& state, const std::string& name, v1::Intent intent, c
   operation.set_reason(action.reason);
   operation.set_by(action.by);
   std::vector<log::NewRecord> records;
-  records.push_back({{log::Topic::kControl, 0}, log::RecordType::kControlRecord, name, record.SerializeAsString()});
-  state->ports.log->Append(std::move(records), [state, name, reply](const absl::Status& status, std::span<const Offset> offsets) {
-    if (!status.ok()) return (*reply)(AppendProblem(status));
-    state->ports.loop->Post([state, name, reply, at = offsets[0]] {
-      const auto answer = [state, name, reply] { AnswerWorker(*state, name, false, reply); };
-      if (state->controls_read > at) return answer();
-      state->controls.emplace(at, answer);
-    });
-  });
+  records.push_back(
+      {{log::Topic::kControl, 0}, log::RecordType::kControlRecord, name, record.SerializeAsString()});
+  state->ports.log->Append(
+      std::move(records), [state, name, reply](const absl::Status& status, std::span<const Offset> offsets) {
+        if (!status.ok()) return (*reply)(AppendProblem(status));
+        state->ports.loop->Post([state, name, reply, at = offsets[0]] {
+          const auto answer = [state, name, reply] { AnswerWorker(*state, name, false, reply); };
+          if (state->controls_read > at) return answer();
+          state->controls.emplace(at, answer);
+        });
+      });
 }
 
 Route WorkerAction(const StatePtr& state, const std::string& name, v1::Intent intent) {
-  return {.method = "POST", .pattern = "/api/v1/workers/{id}/" + name, .handler = [state, intent](const HttpRequest& request, Reply reply) {
+  return {.method = "POST",
+          .pattern = "/api/v1/workers/{id}/" + name,
+          .handler = [state, intent](const HttpRequest& request, Reply reply) {
             ActionBody action = ReadAction(request);
             if (!action.error.empty()) return reply(ProblemResponse(400, action.error));
-            state->OnFold(std::move(reply), [state, intent, id = request.Path("id"), action = std::move(action)](const SharedReply& shared) {
-              Intend(state, id, intent, action, shared);
-            });
+            state->OnFold(std::move(reply),
+                          [state, intent, id = request.Path("id"), action = std::move(action)](
+                              const SharedReply& shared) { Intend(state, id, intent, action, shared); });
           }};
 }
 
@@ -128,27 +135,44 @@ void ListLanes(const StatePtr& state, uint64_t first, uint32_t limit, const Shar
 }  // namespace
 
 void AddWorkerRoutes(const StatePtr& state, std::vector<Route>& routes) {
-  routes.push_back({.method = "GET", .pattern = "/api/v1/workers", .handler = [state](const HttpRequest& request, Reply reply) {
-                      const Page page = PageOf(request);
-                      const std::string& wanted = request.Query("state");
-                      static const std::vector<std::string> kStates = {"UP", "PAUSED", "DRAINING", "LOST", "GONE"};
-                      if (!page.error.empty()) return reply(ProblemResponse(400, page.error));
-                      if (!wanted.empty() && std::find(kStates.begin(), kStates.end(), wanted) == kStates.end())
-                        return reply(ProblemResponse(400, "state: found \"" + ops::Printable(wanted, 40) + "\"; allowed: UP, PAUSED, DRAINING, LOST, GONE"));
-                      state->OnFold(std::move(reply), [state, wanted, page](const SharedReply& shared) { ListWorkers(state, wanted, page, shared); });
-                    }});
-  routes.push_back({.method = "GET", .pattern = "/api/v1/workers/{id}", .handler = [state](const HttpRequest& request, Reply reply) {
-                      state->OnFold(std::move(reply), [state, id = request.Path("id")](const SharedReply& shared) { AnswerWorker(*state, id, true, shared); });
+  routes.push_back(
+      {.method = "GET",
+       .pattern = "/api/v1/workers",
+       .handler = [state](const HttpRequest& request, Reply reply) {
+         const Page page = PageOf(request);
+         const std::string& wanted = request.Query("state");
+         static const std::vector<std::string> kStates = {"UP", "PAUSED", "DRAINING", "LOST", "GONE"};
+         if (!page.error.empty()) return reply(ProblemResponse(400, page.error));
+         if (!wanted.empty() && std::find(kStates.begin(), kStates.end(), wanted) == kStates.end())
+           return reply(ProblemResponse(400, "state: found \"" + ops::Printable(wanted, 40) +
+                                                 "\"; allowed: UP, PAUSED, DRAINING, LOST, GONE"));
+         state->OnFold(std::move(reply), [state, wanted, page](const SharedReply& shared) {
+           ListWorkers(state, wanted, page, shared);
+         });
+       }});
+  routes.push_back({.method = "GET",
+                    .pattern = "/api/v1/workers/{id}",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
+                      state->OnFold(std::move(reply),
+                                    [state, id = request.Path("id")](const SharedReply& shared) {
+                                      AnswerWorker(*state, id, true, shared);
+                                    });
                     }});
   routes.push_back(WorkerAction(state, "pause", v1::PAUSE));
   routes.push_back(WorkerAction(state, "resume", v1::RESUME));
   routes.push_back(WorkerAction(state, "drain", v1::DRAIN));
-  routes.push_back({.method = "GET", .pattern = "/api/v1/lanes", .handler = [state](const HttpRequest& request, Reply reply) {
+  routes.push_back({.method = "GET",
+                    .pattern = "/api/v1/lanes",
+                    .handler = [state](const HttpRequest& request, Reply reply) {
                       const Page page = PageOf(request);
-                      const auto first = page.cursor.empty() ? std::optional<uint64_t>(0) : ops::ParseWhole(page.cursor);
+                      const auto first =
+                          page.cursor.empty() ? std::optional<uint64_t>(0) : ops::ParseWhole(page.cursor);
                       if (!page.error.empty()) return reply(ProblemResponse(400, page.error));
                       if (!first) return reply(ProblemResponse(400, "cursor: not one of this API"));
-                      state->OnFold(std::move(reply), [state, first = *first, limit = page.limit](const SharedReply& shared) { ListLanes(state, first, limit, shared); });
+                      state->OnFold(std::move(reply),
+                                    [state, first = *first, limit = page.limit](const SharedReply& shared) {
+                                      ListLanes(state, first, limit, shared);
+                                    });
                     }});
 }
 

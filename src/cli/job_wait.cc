@@ -31,7 +31,7 @@ int WaitForJobs(ApiClient& client, const std::vector<std::string>& ids) {
   std::vector<std::string> bad;
   while (true) {
     for (const std::string& id : std::set<std::string>(open)) {
-      const ApiAnswer answer = client.Get("/api/v1/jobs/" + api::PercentEncode(id));
+      const ApiAnswer answer = client.Get("/api/v1/jobs/" + api::PercentEncode(id) + "?tasks=none");
       if (answer.exit_code == kNotFound) continue;
       if (answer.exit_code != kDone) return Report(answer);
       figures[id] = {Number(answer.value, "tasks.succeeded") + Number(answer.value, "tasks.dead") +

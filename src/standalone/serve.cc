@@ -21,9 +21,14 @@ std::optional<ops::ListenAddress> AddressOf(const std::string& text) {
 void Standalone::OpenApi() {
   metrics_ = std::make_unique<api::FleetMetrics>(fold_.get());
   append_times_.store(metrics_.get(), std::memory_order_release);
-  api::FleetApiPorts ports{.loop = &fold_loop_, .fold = fold_.get(), .log = &engine_->LogAs("api"), .clock = clock_, .metrics = metrics_.get()};
+  api::FleetApiPorts ports{.loop = &fold_loop_,
+                           .fold = fold_.get(),
+                           .log = &engine_->LogAs("api"),
+                           .clock = clock_,
+                           .metrics = metrics_.get()};
   ports.loops = {{"fold", &fold_loop_}, {"workers", &worker_loop_}};
-  api::FleetApiOptions options{.job = options_.config.job(), .deployment = options_.config.deployment_model()};
+  api::FleetApiOptions options{.job = options_.config.job(),
+                               .deployment = options_.config.deployment_model()};
   api::FleetViews views;
   views.why_waiting = [this](const TaskId& task, LogTime now) {
     const dispatcher::Dispatcher* core = dispatcher_ ? dispatcher_->dispatcher() : nullptr;
@@ -42,7 +47,8 @@ void Standalone::OpenApi() {
   views.log_health = [this] {
     const log::EngineHealth health = engine_->Health();
     if (health.ok) return absl::OkStatus();
-    return health.disk_full ? absl::ResourceExhaustedError(health.message) : absl::UnavailableError(health.message);
+    return health.disk_full ? absl::ResourceExhaustedError(health.message)
+                            : absl::UnavailableError(health.message);
   };
   api_ = std::make_unique<api::FleetApi>(std::move(ports), std::move(options), std::move(views));
 }
