@@ -197,7 +197,7 @@ bool Dispatcher::Expect(const JobId& job, uint32_t n, Await what, LogTime now) {
 }
 
 void Dispatcher::OnEventFailed(const v1::Event& event, LogTime now, Commands* out) {
-  ArrivedEvent(event);
+  if (!event.has_phase_opened()) ArrivedEvent(event);  // nothing but Sweep would open the phase
   if (event.has_job_submitted() && event.job_submitted().has_file()) {  // the next look tells it again
     out->zone.forget.push_back(event.job_submitted().file().path());
   }

@@ -298,7 +298,11 @@ void Dispatcher::Bury(const Job& job, uint32_t n, Commands* out) {
 void Dispatcher::MaybeOpenPhase(const Job& job, LogTime now, Commands* out) {
   const bool early = LANEWAY_PLANTED(kPhaseOpensEarly) && !job.is_finished();
   if (!early && (job.is_finished() || job.unfinished_in_phase != 0 || job.dead != 0)) return;
-  if (job.open_phase + 1 >= job.phase_count() || !Expect(job.id, 0, Await::kPhase, now)) return;
+  if (job.open_phase + 1 >= job.phase_count()) return;
+  if (!Expect(job.id, 0, Await::kPhase, now)) {
+    awaiting_.try_emplace({job.id, 0, Await::kPhase}, now);  // nothing else will remind us: Sweep does
+    return;
+  }
   v1::Event& event = out->events.emplace_back(About(job.id));
   event.mutable_phase_opened()->set_phase(job.open_phase + 1);
   event.mutable_phase_opened()->set_epoch(epoch_);
