@@ -129,6 +129,7 @@ void Dispatcher::AskPlace(const Job& job, Journey& journey, LogTime now, Command
   request.file = zone::IdentityOf(job.file->identity);
   request.claimed = job.file->claimed && !LANEWAY_PLANTED(kZ4TakeAgain);
   request.redriven_from = job.file->final_path;
+  request.outputs = WritesOutputs(job.spec->handler());
   if (!task.detail) return;
   for (const v1::AttemptState& attempt : task.detail->attempts) {
     if (!attempt.worker().empty()) request.earlier.push_back({attempt.attempt(), WorkerId(attempt.worker())});
@@ -183,6 +184,7 @@ zone::FinishRequest Dispatcher::FinishOf(const JobId& id, const v1::JobState& st
   request.task = {id, 1};
   request.place = PlaceOf(state);
   request.claimed = state.claimed();
+  request.outputs = !state.has_spec() || WritesOutputs(state.spec().handler());
   if (state.has_file()) request.file = zone::IdentityOf(state.file());
   if (state.tasks().empty()) return request;
   const v1::TaskState& task = state.tasks(0);

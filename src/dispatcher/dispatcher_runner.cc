@@ -241,19 +241,19 @@ std::shared_ptr<DispatcherRunner::Answers> DispatcherRunner::DoZoneWork(const Zo
   auto answers = std::make_shared<Answers>();
   if (work.make_staging) answers->staging = zone_->MakeStaging();
   if (work.fence_others) answers->fenced = zone_->FenceOthers();
-  if (!work.place.empty()) {
-    auto results = zone_->PlaceFiles(work.place);
-    for (size_t i = 0; i < results.size(); i++) {
-      if (results[i].outcome == zone::PlaceOutcome::kPlaced) scanner_->Taken(work.place[i].file.path);
-      answers->placed.emplace_back(work.place[i], std::move(results[i]));
-    }
-  }
-  if (!work.finish.empty()) {
+  if (!work.finish.empty()) {  // first: what it leaves over, the others may use
     auto results = zone_->FinishFiles(work.finish);
     for (size_t i = 0; i < results.size(); i++) {
       const bool taken = results[i].outcome == zone::FinishOutcome::kMoved || results[i].outcome == zone::FinishOutcome::kClaimed;
       if (taken && work.finish[i].file) scanner_->Taken(work.finish[i].file->path);
       answers->finished.emplace_back(work.finish[i], std::move(results[i]));
+    }
+  }
+  if (!work.place.empty()) {
+    auto results = zone_->PlaceFiles(work.place);
+    for (size_t i = 0; i < results.size(); i++) {
+      if (results[i].outcome == zone::PlaceOutcome::kPlaced) scanner_->Taken(work.place[i].file.path);
+      answers->placed.emplace_back(work.place[i], std::move(results[i]));
     }
   }
   for (const std::string& path : work.refuse) {

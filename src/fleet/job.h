@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fleet/ids.h"
@@ -30,6 +31,9 @@ std::string_view JobPhaseName(JobPhase phase);  // "PENDING", … (a job whose p
 // A worker's place in the Ledger's table of names. kNoWorker: nobody.
 using WorkerIndex = uint32_t;
 inline constexpr WorkerIndex kNoWorker = ~0U;
+
+// False: a builtin handler that writes nothing. Its attempts have no output folder, and nothing runs in theirs.
+inline bool WritesOutputs(std::string_view handler) { return handler.empty() || handler == "copy"; }
 
 inline constexpr size_t kAttemptsKept = 20;  // of each task's history; the numbers of failures and losses are exact all the same
 

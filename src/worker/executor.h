@@ -38,7 +38,7 @@ struct RunSpec {
   std::vector<std::string> environment;    // NAME=value, all of it
   std::string payload;                     // builtin
   std::string file;                        // builtin copy: absolute path of the input
-  std::string output_dir;                  // absolute; exists
+  std::string output_dir;                  // absolute; exists. Empty: a builtin handler that writes nothing
   std::string log_path;                    // of stdout and stderr; made when there is output
   std::chrono::milliseconds timeout{0};    // 0: none
   std::chrono::milliseconds kill_grace{10000};

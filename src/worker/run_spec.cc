@@ -1,6 +1,7 @@
 #include "worker/run_spec.h"
 
 #include "absl/strings/str_cat.h"
+#include "fleet/job.h"
 #include "worker/executor/placeholders.h"
 #include "zone/zone.h"
 
@@ -17,7 +18,7 @@ bool FitsVariable(const std::string& value) {
 }  // namespace
 
 bool NeedsFolder(const v1::WorkPacket& packet) {
-  return packet.has_file() || packet.spec().handler().empty() || packet.spec().handler() == "copy";
+  return packet.has_file() || WritesOutputs(packet.spec().handler());
 }
 
 std::string AttemptLogPath(const WorkerId& worker, const AttemptKey& key) {
@@ -40,7 +41,7 @@ absl::StatusOr<RunSpec> MakeRunSpec(const RunContext& context, const AttemptKey&
   spec.log_path = absl::StrCat(context.zone_root, "/", AttemptLogPath(context.worker, key));
   const std::string folder =
       absl::StrCat(context.zone_root, "/", zone::AttemptFolder(context.worker, key.task, key.attempt));
-  spec.output_dir = folder + "/output";
+  if (WritesOutputs(spec.handler)) spec.output_dir = folder + "/output";
   if (packet.has_file()) {
     spec.file = absl::StrCat(folder, "/", zone::FileNameInAttempt(zone::IdentityOf(packet.file())));
   }

@@ -28,8 +28,8 @@ struct RunContext {
   uint32_t browser_port = 0;  // 0: no browser
 };
 
-// True: the attempt has a folder of its own with an output folder in it. Builtin handlers that write
-// nothing have none.
+// True: the attempt has a folder of its own. Builtin handlers that write nothing have one only for their
+// file, and no output folder in it.
 bool NeedsFolder(const v1::WorkPacket& packet);
 
 // "logs/<worker>/<job>-<attempt>.log", with the task's number between for all but the first task of a job.

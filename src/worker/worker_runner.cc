@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "fleet/job.h"
 #include "zone/zone.h"
 
 namespace laneway::worker {
@@ -407,7 +408,7 @@ absl::Status WorkerRunner::Prepare(One& one, const Run& run, v1::Ending* ending)
         status.code() == absl::StatusCode::kFailedPrecondition) {
       *ending = v1::FILE_MISSING;
     }
-    if (!status.ok()) return status;
+    if (!status.ok() || !WritesOutputs(run.packet->spec().handler())) return status;
   } else {
     one.own_folders.push_back(run.key);
   }

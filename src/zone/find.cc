@@ -106,6 +106,10 @@ absl::StatusOr<Zone::Found> Zone::FindAnywhere(const Wanted& wanted, uint32_t no
     if (found->match == Match::kSame) return found;
     if (found->match == Match::kChanged && spot.attempt != not_in_attempt) changed = *std::move(found);
   }
+  for (const std::string& folder : strays_) {
+    absl::StatusOr<Found> found = FindInFolder(folder, *wanted.file);
+    if (!found.ok() || found->match == Match::kSame) return found;
+  }
   return changed;
 }
 

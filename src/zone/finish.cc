@@ -246,11 +246,37 @@ absl::StatusOr<std::string> Zone::MoveBeside(const Finishing& finishing, const s
   return absl::ResourceExhaustedError(Concat({"no free name for the outputs of ", Printable(base)}));
 }
 
+// Nothing ran in the attempts' folders, and nothing is in them. What somebody put there all the same goes the
+// way of outputs.
+bool Zone::IsBare(const Finishing& finishing) {
+  if (finishing.request->outputs) return false;
+  return std::all_of(finishing.attempt_folders.begin(), finishing.attempt_folders.end(),
+                     [this](const std::string& folder) {
+                       const absl::StatusOr<std::vector<FolderEntry>> entries = fs_->List(folder);
+                       return entries.ok() ? entries->empty() : absl::IsNotFound(entries.status());
+                     });
+}
+
+// To make and to remove a folder costs file systems more than anything else here: they note each inode, and
+// shun those that were freed lately. True: it is gone from its place.
+bool Zone::KeepAsSpare(const std::string& folder, Batch& batch) {
+  if (spares_.size() >= kSparesMax) return false;
+  std::string spare = Concat({Staging(), "/", kSparePrefix, std::to_string(++spares_named_)});
+  const absl::Status moved = fs_->Rename(folder, spare);
+  if (absl::IsNotFound(moved)) return true;
+  if (!moved.ok()) return false;
+  batch.TouchParents(folder, spare);
+  spares_.push_back(std::move(spare));
+  return true;
+}
+
 void Zone::PublishOutputs(std::vector<Finishing>& all, Batch& batch) {
   std::vector<std::string> folders;
   std::vector<Finishing*> owners;
   for (Finishing& finishing : all) {
     if (!finishing.outputs_due || finishing.output_folder.empty()) continue;
+    finishing.bare = IsBare(finishing);
+    if (finishing.bare) continue;
     folders.push_back(JoinPath(finishing.output_folder, kOutput));
     owners.push_back(&finishing);
   }
@@ -277,6 +303,7 @@ void Zone::CleanUp(std::vector<Finishing>& all, Batch& batch) {
   for (Finishing& finishing : all) {
     if (!finishing.outputs_due) continue;
     for (const std::string& folder : finishing.attempt_folders) {
+      if (finishing.bare && KeepAsSpare(folder, batch)) continue;
       if (folder != finishing.output_folder) superseded.push_back(JoinPath(folder, kOutput));
       folders.push_back(folder);
       owners.push_back(&finishing);

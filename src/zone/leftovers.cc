@@ -67,7 +67,8 @@ absl::Status Zone::LookInStaging(const std::string& folder, const FolderItem& en
     found.push_back(LeftoverOf(path, item));
     found.back().in_staging = true;
   }
-  if (inside->empty()) {
+  const bool own_spare = folder == Staging() && entry.name.starts_with(kSparePrefix);
+  if (inside->empty() && !own_spare) {
     Leftover empty;
     empty.path = empty.folder = path;
     empty.in_staging = true;

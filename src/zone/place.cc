@@ -97,19 +97,36 @@ absl::StatusOr<Zone::Found> Zone::FindToPlace(const PlaceRequest& request, Batch
 absl::Status Zone::MakeFolderFor(const PlaceRequest& request, Batch& batch) {
   const std::string folder = AttemptFolder(request.worker, request.task, request.attempt);
   const std::string_view worker_folder = ParentOf(folder);
-  absl::Status made = fs_->MakeFolder(folder);
-  if (absl::IsNotFound(made)) {
-    folders_.erase(std::string(worker_folder));
-    if (absl::Status status = MakeFolders(worker_folder, batch); !status.ok()) return status;
-    made = fs_->MakeFolder(folder);
+  if (request.outputs || !TakeSpare(folder, batch)) {
+    absl::Status made = fs_->MakeFolder(folder);
+    if (absl::IsNotFound(made)) {
+      folders_.erase(std::string(worker_folder));
+      if (absl::Status status = MakeFolders(worker_folder, batch); !status.ok()) return status;
+      made = fs_->MakeFolder(folder);
+    }
+    if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
   }
-  if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
-  const absl::Status output = fs_->MakeFolder(JoinPath(folder, kOutput));
-  if (!output.ok() && !absl::IsAlreadyExists(output)) return output;
+  if (request.outputs) {
+    const absl::Status output = fs_->MakeFolder(JoinPath(folder, kOutput));
+    if (!output.ok() && !absl::IsAlreadyExists(output)) return output;
+  }
   batch.Touch(folder);
   batch.Touch(worker_folder);
   batch.Touch(kProcessing);  // the worker's folder may be a crashed predecessor's that was never synced
   return absl::OkStatus();
+}
+
+// A folder in which nothing ever ran gets the attempt's name, which was never used (rule Z1). It comes from our
+// staging folder: a dispatcher that was fenced has none any more (rule Z3). False: one must be made.
+bool Zone::TakeSpare(const std::string& folder, Batch& batch) {
+  if (spares_.empty()) return false;
+  const absl::Status moved = fs_->Rename(spares_.back(), folder);
+  if (absl::IsAlreadyExists(moved)) return false;
+  if (absl::IsNotFound(moved) && !folders_.contains(std::string(ParentOf(folder)))) return false;
+  spares_.pop_back();
+  if (!moved.ok()) return false;
+  batch.Touch(Staging());
+  return true;
 }
 
 // False: it is not there any more, nor at the target.

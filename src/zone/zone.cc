@@ -163,12 +163,18 @@ absl::Status Zone::FenceOthers() {
   absl::StatusOr<std::vector<std::string>> closed = ClosedStaging();
   if (!closed.ok()) return closed.status();
   staged_.clear();
+  strays_.clear();
   for (std::string folder : *closed) {
     folder = JoinPath(kProcessing, folder);
     absl::StatusOr<std::vector<FolderEntry>> files = fs_->List(folder);
     if (absl::IsNotFound(files.status())) continue;
     if (!files.ok()) return files.status();
     for (const FolderEntry& file : *files) {
+      if (file.name.starts_with(kSparePrefix)) {
+        const std::string spare = JoinPath(folder, file.name);
+        if (absl::IsFailedPrecondition(fs_->RemoveFolder(spare))) strays_.push_back(spare);
+        continue;
+      }
       const std::optional<AttemptName> name = ParseAttemptName(file.name);
       if (name) staged_.emplace(name->task, Spot{JoinPath(folder, file.name), name->attempt, true});
     }

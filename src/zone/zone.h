@@ -70,6 +70,7 @@ struct PlaceRequest {
   std::vector<EarlierAttempt>
       earlier;                  // may be incomplete: all of processing/ is searched before "nowhere" is said
   std::string redriven_from{};  // where FileMoved said it went, when the task was redriven; empty otherwise
+  bool outputs = true;  // false: nothing runs in the folder, and nobody writes to it: it has no output/
 };
 
 enum class PlaceOutcome {
@@ -98,6 +99,7 @@ struct FinishRequest {
   bool claimed = false;                   // false: a cancelled job whose file may still be in incoming/
   std::vector<EarlierAttempt> earlier{};  // the current attempt's as well
   Place place = Place::kCompleted;
+  bool outputs = true;  // as in PlaceRequest; should there be any nevertheless, they are not lost
 };
 
 enum class FinishOutcome {
@@ -220,6 +222,7 @@ class Zone {
   absl::StatusOr<Found> FindToPlace(const PlaceRequest& request, Batch& batch, bool& replaced);
   absl::StatusOr<bool> MoveOn(const PlaceRequest& request, const Found& from, Batch& batch);
   absl::Status MakeFolderFor(const PlaceRequest& request, Batch& batch);
+  bool TakeSpare(const std::string& folder, Batch& batch);
 
   // finish.cc
   void MoveOut(Finishing& finishing, Batch& batch);
@@ -232,6 +235,8 @@ class Zone {
                                          std::string_view suffix, Batch& batch);
   void PublishOutputs(std::vector<Finishing>& all, Batch& batch);
   void CleanUp(std::vector<Finishing>& all, Batch& batch);
+  bool IsBare(const Finishing& finishing);
+  bool KeepAsSpare(const std::string& folder, Batch& batch);
 
   // leftovers.cc
   absl::Status LookInStaging(const std::string& folder, const FolderItem& entry,
@@ -247,6 +252,12 @@ class Zone {
   std::set<std::string>
       folders_;  // folders we know to exist; wrong at worst, then a rename fails and they are made again
   uint64_t refused_ = 0;  // names what is on its way to quarantine/
+  // Empty folders in our staging folder, to become attempts' folders; wrong at worst, then one is made.
+  std::vector<std::string> spares_;
+  uint64_t spares_named_ = 0;
+  // Of fenced dispatchers, with something in them: a power loss kept a file's rename into an attempt's folder,
+  // and not the one that had given the folder its name.
+  std::vector<std::string> strays_;
 };
 
 }  // namespace laneway::zone

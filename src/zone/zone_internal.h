@@ -22,6 +22,8 @@ inline constexpr std::string_view kOutput = "output";
 inline constexpr std::string_view kClaimPrefix = ".claim-";
 inline constexpr std::string_view kClosedSuffix = ".closed";
 inline constexpr std::string_view kRefusedPrefix = "refused-";
+inline constexpr std::string_view kSparePrefix = "spare-";
+inline constexpr size_t kSparesMax = 4096;
 inline constexpr uint32_t kFreeNamesMax = 1000;  // ~1, ~2, … before we give up
 inline constexpr size_t kKnownFoldersMax = 100'000;
 
@@ -44,6 +46,7 @@ struct Zone::Finishing {
   bool outputs_due = false;   // the file is where it belongs: outputs follow, folders are cleaned up
   std::string output_folder;  // of the attempt whose outputs are published; empty: none
   std::vector<std::string> attempt_folders;  // of the task, as far as known; that one too
+  bool bare = false;                         // these are empty, and nothing ran in them
 };
 
 absl::Status CheckTask(const TaskId& task, uint32_t attempt);

@@ -44,6 +44,7 @@ struct Task {
   bool claimed = false;
   std::string redriven_from;
   Place place = Place::kCompleted;
+  bool outputs = true;
 
   const WorkerId& worker() const { return workers.at(attempt - 1); }
   std::string folder(uint32_t n) const { return AttemptFolder(workers.at(n - 1), id, n); }
@@ -54,12 +55,14 @@ struct Task {
         .task = id, .attempt = attempt, .worker = worker(), .file = file, .claimed = claimed};
     for (uint32_t n = 1; n < attempt; n++) request.earlier.push_back({n, workers.at(n - 1)});
     request.redriven_from = redriven_from;
+    request.outputs = outputs;
     return request;
   }
   FinishRequest ToFinish(uint32_t output_attempt) const {
     FinishRequest request{.task = id, .attempt = attempt, .file = file, .claimed = claimed, .place = place};
     for (uint32_t n = 1; n <= attempt; n++) request.earlier.push_back({n, workers.at(n - 1)});
     request.output_attempt = output_attempt;
+    request.outputs = outputs;
     if (output_attempt != 0) request.output_worker = workers.at(output_attempt - 1);
     return request;
   }

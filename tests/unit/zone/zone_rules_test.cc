@@ -294,6 +294,45 @@ TEST_F(ZoneTest, OutputsOfSupersededAttemptsAreRemovedAndWhatLiesBesideIsKept) {
   EXPECT_FALSE(fs_.Has(task_.folder(2)));
 }
 
+TEST_F(ZoneTest, AFolderInWhichNothingRanIsUsedAgainUnderTheNextAttemptsName) {  // rule Z1: each name once
+  task_.outputs = false;
+  ASSERT_EQ(PlaceIt(zone_, task_).outcome, PlaceOutcome::kPlaced);
+  EXPECT_FALSE(fs_.Has(task_.folder(1) + "/output"));
+  const uint64_t inode = fs_.Stat(task_.folder(1)).value().inode;
+  task_.claimed = true;
+  ASSERT_EQ(FinishIt(zone_, task_, 1).outcome, FinishOutcome::kMoved);
+  EXPECT_FALSE(fs_.Has(task_.folder(1)));
+  EXPECT_TRUE(zone_.LookForLeftovers().value().empty());
+
+  Task next = task_;
+  next.id = TaskId{JobId{9, 9}, 1};
+  next.file = Arrives(fs_, "next.csv", "2");
+  next.claimed = false;
+  ASSERT_EQ(PlaceIt(zone_, next).outcome, PlaceOutcome::kPlaced);
+  EXPECT_EQ(fs_.Stat(next.folder(1)).value().inode, inode);
+  next.claimed = true;
+  ASSERT_EQ(FinishIt(zone_, next, 1).outcome, FinishOutcome::kMoved);
+
+  Zone successor = Starts(&fs_, 2);  // finds nothing of it
+  const auto folders = fs_.List("processing").value();
+  for (const FolderEntry& entry : folders) {
+    EXPECT_TRUE(fs_.List("processing/" + entry.name).value().empty()) << entry.name;
+  }
+}
+
+TEST_F(ZoneTest, WhatIsInAFolderWhereNothingShouldHaveBeenWrittenIsKept) {
+  task_.outputs = false;
+  ASSERT_EQ(PlaceIt(zone_, task_).outcome, PlaceOutcome::kPlaced);
+  fs_.Write(task_.folder(1) + "/output/sum", "40");
+  fs_.Write(task_.folder(1) + "/note", "by hand");
+  task_.claimed = true;
+  const FinishResult result = FinishIt(zone_, task_, 1);
+  ASSERT_EQ(result.outcome, FinishOutcome::kMoved);
+  EXPECT_EQ(fs_.Read(result.outputs + "/sum"), "40");
+  EXPECT_EQ(fs_.Read(result.path + ".left/note"), "by hand");
+  EXPECT_FALSE(fs_.Has(task_.folder(1)));
+}
+
 TEST_F(ZoneTest, AJobWithoutAFilePublishesItsOutputsUnderItsTask) {
   Task task;
   task.id = TaskId{JobId{5, 5}, 3};
