@@ -79,15 +79,19 @@ void Dispatcher::OnStagingMade(const absl::Status& status, LogTime now, Commands
   standing_ = Standing::kMarking;
   standing_since_ = now;
   mark_accepted_.assign(ledger_->partitions(), false);
+  Mark(out);
+  if (LANEWAY_PLANTED(kL2ActiveBeforeMarks)) {
+    standing_ = Standing::kFencing;
+    out->zone.fence_others = true;
+  }
+}
+
+void Dispatcher::Mark(Commands* out) const {
   for (uint32_t partition = 0; partition < ledger_->partitions(); partition++) {
     auto& [to, mark] = out->marks.emplace_back();
     to = partition;
     mark.mutable_epoch_opened()->set_epoch(epoch_);
     mark.mutable_epoch_opened()->set_dispatcher(options_.incarnation.ToBytes());
-  }
-  if (LANEWAY_PLANTED(kL2ActiveBeforeMarks)) {
-    standing_ = Standing::kFencing;
-    out->zone.fence_others = true;
   }
 }
 
@@ -202,6 +206,9 @@ void Dispatcher::OnEventFailed(const v1::Event& event, LogTime now, Commands* ou
     out->zone.forget.push_back(event.job_submitted().file().path());
   }
   hold_until_ = std::max(hold_until_, now + Millis(100));
+  if (event.has_phase_opened()) {  // nothing else would think of it again: Sweep does
+    if (const auto job = JobId::FromBytes(event.job_id())) awaiting_[{*job, 0, Await::kPhase}] = now;
+  }
   // What was appended all the same is read back as accepted, and taken up then.
   if (event.has_task_assigned()) NotAssigned(event);
 }
@@ -231,6 +238,7 @@ void Dispatcher::OnTick(LogTime now, Commands* out) {
   if (next_carry_ && now >= *next_carry_) {
     next_carry_ = now + options_.retention / 16;
     CarryOld(now, out);
+    Mark(out);  // once more: the first ones will be forgotten by the log, and who begins to read behind them needs one
   }
   PlaceTasks(now, out);
 }

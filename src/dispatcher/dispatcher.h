@@ -127,10 +127,16 @@ class Dispatcher {
     WorkerId to;
     bool sent = false;
     std::optional<Offset> mark;
+    LogTime marked;  // when the mark was answered
+  };
+  struct LastSent {
+    WorkerId to;
+    Offset offset = 0;
   };
 
   // dispatcher.cc: election, inputs
   void Stand(LogTime now, Commands* out);
+  void Mark(Commands* out) const;
   void MarkRead(uint32_t partition, const v1::EpochOpened& mark, FoldVerdict verdict, Commands* out);
   void Activate(LogTime now, Commands* out);
   void StepDown(Commands* out);
@@ -176,6 +182,8 @@ class Dispatcher {
   WorkerOffer OfferOf(const Member& member) const;
   void Pauses(const Member& member, bool able);
   bool AllPaused() const { return !paused_.empty() && paused_.size() == able_.size(); }
+  void OfferTasks(const Member& member);
+  bool HasUsableLane(const WorkerId& worker) const;
   void CarryOutMoves(const std::vector<LaneMove>& moves);
   void MaybeHandOver(const Member* owner, Commands* out);
   void MaybeDrain(const Member& member, Commands* out);
@@ -206,7 +214,9 @@ class Dispatcher {
 
   std::set<WorkerId> able_;                 // who could be given tasks, but for a pause of its own
   std::set<WorkerId> paused_;               // of them: who paused itself
+  uint64_t table_version_ = 0;
   std::map<Lane, Handover> handovers_;
+  std::map<Lane, LastSent> last_sent_;      // packets and cancels
   std::map<Lane, uint32_t> in_flight_;      // lane records that are not answered
   std::set<WorkerId> drain_marked_;
   std::map<Lane, Offset> trimmed_;

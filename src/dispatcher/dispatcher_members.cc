@@ -1,4 +1,6 @@
 // dispatcher_members.cc: who may be given tasks, and through which lanes (rules P1, P2).
+#include <algorithm>
+
 #include "dispatcher/dispatcher.h"
 #include "fleet/planted.h"
 
@@ -9,16 +11,21 @@ void Dispatcher::Offer(const Member& member, Commands* out) {
   const bool here = member.registered && !member.removed;
   const bool drained = member.intent == v1::DRAIN && member.draining_done;
   const uint32_t share = here && !drained ? member.capacity : 0;
-  const bool changed = share == 0 ? !lanes_.LanesOf(member.id).empty() : lanes_.LanesOf(member.id).empty();
+  const bool changed = share == 0 && !lanes_.LanesOf(member.id).empty();
   const auto moves = lanes_.SetMember(member.id, share);
   CarryOutMoves(moves);
   if (!moves.empty() || changed) {
     MaybeHandOver(nullptr, out);
     TellLaneTable(out);
   }
+  OfferTasks(member);
+}
+
+void Dispatcher::OfferTasks(const Member& member) {
+  const bool here = member.registered && !member.removed;
   const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
   const bool lost = verdicts != nullptr && verdicts->lost;
-  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && member.beats && !member.leaving && !lanes_.LanesOf(member.id).empty());
+  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && member.beats && !member.leaving && HasUsableLane(member.id));
   if (here) {
     placement_->SetWorker(member.id, OfferOf(member));
   } else {
@@ -48,11 +55,13 @@ void Dispatcher::Pauses(const Member& member, bool able) {
 void Dispatcher::CarryOutMoves(const std::vector<LaneMove>& moves) {
   for (const LaneMove& move : moves) {
     const auto pending = handovers_.find(move.lane);
-    if (pending != handovers_.end() && !pending->second.sent) {  // decided anew before the mark was sent
-      pending->second.to = move.to;
+    if (pending == handovers_.end()) {
+      if (!move.from.empty()) handovers_[move.lane] = {.from = move.from, .to = move.to};
       continue;
     }
-    if (!move.from.empty()) handovers_[move.lane] = {.from = move.from, .to = move.to};
+    // Decided anew before it was over. Whoever was to have it meanwhile got nothing in it: it is still to be read to its mark by the one before.
+    pending->second.to = move.to;
+    if (!pending->second.sent && move.to == pending->second.from) handovers_.erase(pending);
   }
 }
 
@@ -78,9 +87,20 @@ void Dispatcher::MaybeHandOver(const Member* owner, Commands* out) {
     bool read = false;
     if (from != nullptr && handover.mark) {
       const auto position = from->lanes.find(lane);
-      read = position == from->lanes.end() || position->second.next > *handover.mark;
+      const auto last = last_sent_.find(lane);
+      const bool nothing_unread = last == last_sent_.end() || last->second.to != handover.from || position == from->lanes.end() ||
+                                  position->second.next > last->second.offset;
+      // One that had the lane for a moment only may not have noticed, and reads no further: what was for it is sent again (rule P1).
+      constexpr Millis kReadsNoMore{60000};
+      read = nothing_unread || position->second.next > *handover.mark || from->last_beat - handover.marked > kReadsNoMore;
     }
-    it = handover.mark && (read || gone) ? handovers_.erase(it) : std::next(it);
+    if (!handover.mark || !(read || gone)) {
+      ++it;
+      continue;
+    }
+    const WorkerId to = lanes_.Owner(lane);
+    it = handovers_.erase(it);
+    if (const Member* member = members_->Find(to)) OfferTasks(*member);  // it has a lane that can be used now
   }
 }
 
@@ -105,6 +125,7 @@ void Dispatcher::MaybeDrain(const Member& member, Commands* out) {
 void Dispatcher::TellLaneTable(Commands* out) {
   v1::LaneTableSnapshot& table = *out->control.emplace_back().mutable_lane_table();
   table.set_epoch(epoch_);
+  table.set_version(++table_version_);
   for (Lane lane = 0; lane < lanes_.lanes(); lane++) {
     if (lanes_.Owner(lane).empty()) continue;
     v1::LaneOwner& owner = *table.add_lanes();
@@ -125,6 +146,11 @@ void Dispatcher::MaybeTrim(const Member& member, Commands* out) {
     trimmed = below;
     out->trims.push_back({lane, below});
   }
+}
+
+bool Dispatcher::HasUsableLane(const WorkerId& worker) const {
+  const std::vector<Lane>& lanes = lanes_.LanesOf(worker);
+  return std::any_of(lanes.begin(), lanes.end(), [this](Lane lane) { return !handovers_.contains(lane); });
 }
 
 std::optional<Lane> Dispatcher::LaneFor(const WorkerId& worker, const TaskId& task) const {

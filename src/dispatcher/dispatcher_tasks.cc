@@ -206,9 +206,13 @@ void Dispatcher::OnLaneAppended(const LaneAppend& record, bool ok, Offset offset
     const auto handover = handovers_.find(record.lane);
     if (handover == handovers_.end()) return;
     handover->second.sent = ok;
-    if (ok) handover->second.mark = offset;
+    if (ok) {
+      handover->second.mark = offset;
+      handover->second.marked = now;
+    }
     return;
   }
+  if (ok && (record.record.has_packet() || record.record.has_cancel())) last_sent_[record.lane] = {WorkerId(record.record.worker()), offset};
   if (record.record.has_drain() && !ok) drain_marked_.erase(WorkerId(record.record.worker()));
   if (record.task.n == 0 || !record.record.has_packet()) return;
   const auto found = journeys_.find(record.task);

@@ -22,6 +22,7 @@ Ledger::Ledger(LedgerOptions options, FinishedJobs* finished) : options_(options
 void Ledger::StartAt(uint32_t partition, Offset first) {
   Partition& p = partitions_[partition];
   p.first = p.next = p.orphans_from = first;
+  p.epoch_is_sure = first == 0;
 }
 
 void Ledger::Skip(uint32_t partition, Offset offset, LogTime time) {
@@ -113,6 +114,7 @@ FoldVerdict Ledger::Assigned(Now& now, const v1::Event& event) {
   if (IsFinished(task.state)) return FoldVerdict::kTaskFinished;
   if (event.attempt() != task.attempt) return FoldVerdict::kSuperseded;
   if (task.state != TaskState::kPending || task.phase > spot.job->open_phase) return FoldVerdict::kNotPending;
+  MaybeLearnEpoch(now.partition, assigned.epoch());
   if (assigned.epoch() != epoch(now.partition)) return FoldVerdict::kOldEpoch;  // EpochOpened makes older assignments void
   const auto store = StoreId::FromBytes(assigned.store());
   if (!store || assigned.worker().empty()) return FoldVerdict::kMalformed;
@@ -374,6 +376,7 @@ FoldVerdict Ledger::Gone(Now& now, const v1::Event& event) {
   if (IsFinished(task.state)) return FoldVerdict::kTaskFinished;
   if (event.attempt() != task.attempt) return FoldVerdict::kSuperseded;
   if (task.state == TaskState::kRunning) return FoldVerdict::kNotPending;
+  MaybeLearnEpoch(now.partition, event.file_gone().epoch());
   if (event.file_gone().epoch() != epoch(now.partition) && !LANEWAY_PLANTED(kL6GoneAnyEpoch)) return FoldVerdict::kOldEpoch;
   const Change held = Held(job, task, 1);
   if (IsHeld(task.state)) EndAttempt(now, task, task.attempt, "failed", v1::FILE_MISSING, 0, event.file_gone().reason());
@@ -387,9 +390,17 @@ FoldVerdict Ledger::Gone(Now& now, const v1::Event& event) {
   return FoldVerdict::kAccepted;
 }
 
+// Where a reader began behind the mark in force, the highest epoch that anybody acts under is it: nobody acts under a mark that was not read back.
+// (Active dispatchers repeat their marks, so that this does not last.)
+void Ledger::MaybeLearnEpoch(uint32_t partition, Epoch epoch) {
+  Partition& p = partitions_[partition];
+  if (!p.epoch_is_sure) p.epoch = std::max(p.epoch, epoch);
+}
+
 // Rule L2: only a higher epoch than every one before it in this partition.
 FoldVerdict Ledger::Epoched(Now& now, const v1::Event& event) {
   Partition& p = partitions_[now.partition];
+  p.epoch_is_sure = true;
   if (event.epoch_opened().epoch() <= p.epoch && !LANEWAY_PLANTED(kL2AnyEpochCounts)) return FoldVerdict::kOldEpoch;
   p.epoch = event.epoch_opened().epoch();
   now.Say(Kind::kEpochOpened, {});

@@ -167,6 +167,7 @@ class Ledger {
     Offset first = 0;          // the first record this reader could read
     Offset next = 0;
     Epoch epoch = 0;
+    bool epoch_is_sure = true;  // false: the mark in force where this reader began could not be read
     LogTime time;
     std::unordered_map<JobId, std::unique_ptr<Job>> jobs;
     struct Orphan {
@@ -227,6 +228,7 @@ class Ledger {
   void SkipEmptyPhases(Job& job) const;
   void DropOrphans(Partition& partition, const JobId& job);
 
+  void MaybeLearnEpoch(uint32_t partition, Epoch epoch);
   WorkerIndex Intern(const std::string& worker);
   std::shared_ptr<const v1::JobSpec> InternSpec(const v1::JobSpec& spec);
   std::unique_ptr<Job> FromState(const v1::JobState& state);

@@ -164,6 +164,7 @@ void Ledger::Restore(const v1::PartitionSnapshot& piece) {
   Partition& p = partitions_[piece.partition()];
   p.first = p.next = p.orphans_from = piece.next_offset();
   p.epoch = piece.epoch();
+  p.epoch_is_sure = true;
   p.time = LogTime{piece.last_time_ms()};
   for (const v1::WorkerState& state : piece.workers()) {
     Intern(state.worker());

@@ -91,7 +91,9 @@ const Member* Members::OnControl(const v1::ControlRecord& record, Offset offset)
     }
     case v1::ControlRecord::kLaneTable:
       if (record.lane_table().epoch() < lane_table_epoch_) return nullptr;
+      if (record.lane_table().epoch() == lane_table_epoch_ && record.lane_table().version() < lane_table_version_) return nullptr;
       lane_table_epoch_ = record.lane_table().epoch();
+      lane_table_version_ = record.lane_table().version();
       lane_owners_.clear();
       for (const v1::LaneOwner& owner : record.lane_table().lanes()) lane_owners_[owner.lane()] = WorkerId(owner.worker());
       return nullptr;

@@ -75,6 +75,7 @@ class Members {
   std::map<WorkerId, Member> members_;
   std::map<Lane, WorkerId> lane_owners_;
   Epoch lane_table_epoch_ = 0;
+  uint64_t lane_table_version_ = 0;
   Epoch elected_ = 0;
 };
 

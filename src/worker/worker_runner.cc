@@ -256,8 +256,9 @@ void WorkerRunner::ReadControl() {
       v1::ControlRecord control;
       if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
       if (control.has_lane_table()) {
-        if (control.lane_table().epoch() < table_epoch_) continue;  // of a dispatcher that was succeeded
-        table_epoch_ = control.lane_table().epoch();
+        const std::pair<Epoch, uint64_t> read(control.lane_table().epoch(), control.lane_table().version());
+        if (read < table_read_) continue;  // of a dispatcher that was succeeded, or late
+        table_read_ = read;
         table = std::move(*control.mutable_lane_table());
       } else if (control.has_operator_intent()) {
         // Of a history read at start only the last word counts.

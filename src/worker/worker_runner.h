@@ -124,7 +124,7 @@ class WorkerRunner {
       running_;  // which worker runs an attempt
   std::unique_ptr<log::Watch> control_watch_;
   Offset control_next_ = 0;
-  Epoch table_epoch_ = 0;  // of the lane table that counts
+  std::pair<Epoch, uint64_t> table_read_;  // epoch and version of the lane table that counts
   bool control_read_ = false;
   bool start_failed_ = false;
   ops::Loop::TimerId timer_;

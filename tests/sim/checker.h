@@ -140,6 +140,8 @@ class Checker : public Witness {
   std::set<std::pair<std::string, worker::AttemptKey>> interrupted_;  // and not reported yet
   std::map<Lane, Offset> read_;            // as far as anybody has said to have read it
   std::map<Lane, std::pair<std::string, Epoch>> handed_over_;  // the last mark
+  std::pair<Epoch, uint64_t> table_read_;
+  std::map<Lane, std::string> table_;      // as last told
   std::map<worker::AttemptKey, uint32_t> packets_;
   std::vector<std::pair<Epoch, std::string>> elections_;
   std::map<worker::AttemptKey, bool> outcome_;

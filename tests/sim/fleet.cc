@@ -203,6 +203,7 @@ void Fleet::PowerLoss() {
     if (member.worker) member.worker->StopScripts();
   }
   world_.disk().PowerLoss();
+  workload_->AfterPowerLoss();
   world_.fs().PowerLoss([this] { return world_.rng().Below(2) == 0; });
   checker_.CheckFiles();
 }
@@ -250,7 +251,6 @@ void Fleet::Heal() {
       continue;
     }
     if (member.proc->cut_off) world_.CutOff(member.proc, false);
-    member.proc->paused_until = 0;
   }
   workload_->Heal();
 }

@@ -61,6 +61,9 @@ absl::Status FoldDriver::Restore() {
     if (!range.ok()) return range.status();
     if (!pieces.empty() && pieces[0].next_offset() < range->first) continue;  // events behind it are gone: it would miss them
     for (const v1::PartitionSnapshot& piece : pieces) ledger_->Restore(piece);
+    world_->Tell(43 + partition, [&] {
+      return absl::StrCat(proc_->name, " events/", partition, ": snapshot up to ", pieces.empty() ? 0 : pieces[0].next_offset(), ", the log begins at ", range->first, ", ends at ", range->next);
+    });
     if (!pieces.empty()) world_->Count("snapshots restored");
     snapshot_at_[partition] = ledger_->next_offset(partition);
   }

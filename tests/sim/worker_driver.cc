@@ -105,8 +105,9 @@ void WorkerDriver::ReadControl() {
       v1::ControlRecord control;
       if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
       if (control.has_lane_table()) {
-        if (control.lane_table().epoch() < table_epoch_) continue;  // of a dispatcher that was succeeded
-        table_epoch_ = control.lane_table().epoch();
+        const std::pair<Epoch, uint64_t> read(control.lane_table().epoch(), control.lane_table().version());
+        if (read < table_read_) continue;
+        table_read_ = read;
         table = control.lane_table();
       } else if (control.has_operator_intent() && control.operator_intent().worker() == id_.name) {
         resume = control.operator_intent().intent() == v1::RESUME;

@@ -61,7 +61,7 @@ class WorkerDriver {
   std::unique_ptr<worker::Worker> core_;
   std::unique_ptr<log::Watch> watch_;
   Offset control_next_ = 0;
-  Epoch table_epoch_ = 0;
+  std::pair<Epoch, uint64_t> table_read_;
   bool woken_ = false;
   bool passing_ = false;
   uint64_t timer_ = 0;

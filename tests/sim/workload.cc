@@ -145,18 +145,23 @@ void Workload::Withdraw() {
 
 // ---- records
 
-void Workload::Say(log::NewRecord record, int tries_left) {
-  pending_++;
-  std::vector<log::NewRecord> records = {record};
-  client_->client->Append(std::move(records), [this, record, tries_left](const absl::Status& status, std::span<const Offset>) {
-    world_->Post(client_, world_->rng().Between(1, 500), [this, record, tries_left, ok = status.ok()] {
-      pending_--;
-      if (!ok && tries_left > 0) Say(record, tries_left - 1);
+void Workload::Say(log::NewRecord record) {
+  const uint64_t number = ++said_;
+  unanswered_[number] = record;
+  std::vector<log::NewRecord> records = {std::move(record)};
+  client_->client->Append(std::move(records), [this, number](const absl::Status& status, std::span<const Offset>) {
+    world_->Post(client_, world_->rng().Between(1, 500), [this, number, ok = status.ok()] {
+      auto said = unanswered_.extract(number);
+      if (!ok && !said.empty()) Say(std::move(said.mapped()));
     });
   });
 }
 
-void Workload::SayEvent(const v1::Event& event) { Say(fold::RecordOf(event, fold::PartitionOf(event, world_->plan().partitions)), 1000); }
+void Workload::AfterPowerLoss() {
+  for (auto& [number, record] : std::exchange(unanswered_, {})) Say(std::move(record));
+}
+
+void Workload::SayEvent(const v1::Event& event) { Say(fold::RecordOf(event, fold::PartitionOf(event, world_->plan().partitions))); }
 
 void Workload::StartJobAt(int64_t time, int number) {
   pending_++;
@@ -235,7 +240,7 @@ void Workload::SayIntent(const std::string& worker, v1::Intent intent) {
   record.mutable_operator_intent()->set_worker(worker);
   record.mutable_operator_intent()->set_intent(intent);
   intents_[worker] = intent;
-  Say({{log::Topic::kControl, 0}, log::RecordType::kControlRecord, worker, record.SerializeAsString()}, 1000);
+  Say({{log::Topic::kControl, 0}, log::RecordType::kControlRecord, worker, record.SerializeAsString()});
 }
 
 void Workload::Intend() {

@@ -24,8 +24,10 @@ class Workload {
   void Begin();
   // Faults are over: nobody is paused or drained any more.
   void Heal();
+  // What was not answered is said again.
+  void AfterPowerLoss();
   // Everything that was to be done has been done.
-  bool over() const { return pending_ == 0; }
+  bool over() const { return pending_ == 0 && unanswered_.empty(); }
 
  private:
   std::string Behaviour();
@@ -38,7 +40,7 @@ class Workload {
   void Cancel();
   void Intend();
   // Appended again until it is answered OK, as a client does.
-  void Say(log::NewRecord record, int tries_left);
+  void Say(log::NewRecord record);
   void SayEvent(const v1::Event& event);
   void SayIntent(const std::string& worker, v1::Intent intent);
   void Every(int64_t ms, std::function<void()> what);
@@ -47,6 +49,8 @@ class Workload {
   Checker* checker_;
   std::vector<std::string> workers_;
   ProcRef client_;
+  std::map<uint64_t, log::NewRecord> unanswered_;
+  uint64_t said_ = 0;
   int pending_ = 0;
   std::map<std::string, v1::Intent> intents_;
   std::map<TaskId, int> redriven_;

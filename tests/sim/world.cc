@@ -65,7 +65,8 @@ void World::Pause(const ProcRef& proc, int64_t ms) {
 void World::CutOff(const ProcRef& proc, bool cut_off) {
   proc->cut_off = cut_off;
   proc->client->CutOff(cut_off);
-  proc->in_touch_since = std::max(proc->in_touch_since, now_);
+  if (cut_off) proc->cut_off_since = now_;
+  if (!cut_off && now_ - proc->cut_off_since > 6000) proc->in_touch_since = std::max(proc->in_touch_since, now_);
 }
 
 // Every call that waits at the disk gets the moment at which it ends.

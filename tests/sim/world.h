@@ -33,7 +33,8 @@ struct Proc {
   bool alive = true;
   bool cut_off = false;
   int64_t paused_until = 0;
-  int64_t in_touch_since = 0;  // neither cut off nor paused since then
+  int64_t cut_off_since = 0;
+  int64_t in_touch_since = 0;  // neither cut off nor paused for long since then
   std::unique_ptr<log::SimClient> client;
 };
 using ProcRef = std::shared_ptr<Proc>;
