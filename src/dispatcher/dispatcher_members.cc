@@ -25,7 +25,8 @@ void Dispatcher::OfferTasks(const Member& member) {
   const bool here = member.registered && !member.removed;
   const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
   const bool lost = verdicts != nullptr && verdicts->lost;
-  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && member.beats && !member.leaving && HasUsableLane(member.id));
+  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && !member.draining_done && member.beats && !member.leaving &&
+                     HasUsableLane(member.id));
   if (here) {
     placement_->SetWorker(member.id, OfferOf(member));
   } else {
@@ -118,6 +119,7 @@ void Dispatcher::MaybeDrain(const Member& member, Commands* out) {
   for (Lane lane : lanes) {
     v1::LaneRecord record;
     record.mutable_drain()->set_epoch(epoch_);
+    record.mutable_drain()->set_intent(member.intent_at);
     SendToLane(lane, member.id, std::move(record), {}, 0, out);
   }
 }

@@ -188,7 +188,10 @@ void Dispatcher::SendPacket(const Job& job, uint32_t n, Journey& journey, LogTim
   const auto lane = LaneFor(worker, {job.id, n});  // a lane the worker owns now (rule P1)
   journey.since = now;
   if (!lane) {
+    const bool waited = journey.stage == Journey::Stage::kWaiting;
     journey.stage = Journey::Stage::kWaiting;
+    // It has lost all its lanes since it was chosen (others came, and there are fewer lanes than workers): nothing will ever reach it.
+    if (waited && lanes_.LanesOf(worker).empty()) Republish(job, n, "no_lane", now, out);
     return;
   }
   journey.stage = Journey::Stage::kSending;

@@ -69,6 +69,7 @@ const Member* Members::OnControl(const v1::ControlRecord& record, Offset offset)
       if (!IsWorkerName(intent.worker())) return nullptr;
       Member& member = Get(intent.worker());
       member.intent = intent.intent() == v1::RESUME ? v1::INTENT_NONE : intent.intent();
+      member.intent_at = offset + 1;
       member.intent_reason = intent.reason();
       member.intent_by = intent.by();
       if (member.intent != v1::DRAIN) member.draining_done = false;

@@ -52,6 +52,7 @@ struct Member {
   std::string host;
   std::string version;
   v1::Intent intent = v1::INTENT_NONE;
+  uint64_t intent_at = 0;                        // 1 + its offset in `control`
   std::string intent_reason;
   std::string intent_by;
 };

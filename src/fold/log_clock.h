@@ -2,7 +2,7 @@
 //
 // Role:       pure. Our own wall clock may be wrong, or be set at any moment; deadlines and silence are the log's to judge.
 // Input:      records as they are read, fresh ones (not history), with when they were read. Output: the log's time.
-// Invariants: (1) once a fresh record was read the wall clock is not asked again; (2) a record that was read late makes us lag no longer than until the
+// Invariants: (1) once a record was read the wall clock is not asked again; (2) a record that was read late makes us lag no longer than until the
 //             next one that was not; (3) never before the newest record.
 // Threads:    one owner.
 #pragma once
@@ -17,7 +17,10 @@ class LogClock {
  public:
   // `fresh`: appended while we were reading along, so that its time is that of a moment ago.
   void OnRecord(LogTime time, Millis steady, bool fresh) {
-    newest_ = std::max(newest_, time);
+    if (time >= newest_) {
+      newest_ = time;
+      newest_at_ = steady;
+    }
     if (!fresh) return;
     const Millis ahead(time.ms - steady.count());  // of the log's clock before ours; less when it was read late
     if (!known_ || steady - window_ >= kWindow) {
@@ -30,7 +33,7 @@ class LogClock {
   }
 
   LogTime Now(Millis steady, LogTime wall) const {
-    if (!known_) return std::max(wall, newest_);
+    if (!known_) return newest_.ms == 0 ? wall : newest_ + (steady - newest_at_);  // rather behind than ahead: it may only jump forward
     return std::max(LogTime{(steady + std::max(before_, within_)).count()}, newest_);
   }
 
@@ -41,6 +44,7 @@ class LogClock {
   Millis within_{0};
   Millis window_{0};
   LogTime newest_;
+  Millis newest_at_{0};
 };
 
 }  // namespace laneway::fold

@@ -260,6 +260,8 @@ void Worker::OnLaneRecord(Lane lane, Offset offset, v1::LaneRecord&& record) {
       return;
     case v1::LaneRecord::kDrain:
       if (record.drain().epoch() < state.epoch) return;
+      // The word to go on was read before the mark that it overtook.
+      if (record.drain().intent() != 0 && record.drain().intent() <= resumed_) return;
       state.drain_marked = true;
       if (drain_) return;
       drain_ = drain_dirty_ = true;

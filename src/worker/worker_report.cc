@@ -167,7 +167,8 @@ void Worker::OnBrowser(const BrowserState& browser) {
   browser_ = browser;
 }
 
-void Worker::OnResume() {
+void Worker::OnResume(uint64_t intent) {
+  resumed_ = std::max(resumed_, intent);
   if (paused_) {
     alerts_.emplace_back();
     alerts_.back().set_subject(options_.id.name);

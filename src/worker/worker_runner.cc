@@ -239,7 +239,7 @@ WorkerRunner::One* WorkerRunner::FindWorker(const std::string& name) {
 // The lane table as the active dispatcher last told it, and operators' words.
 void WorkerRunner::ReadControl() {
   std::optional<v1::LaneTableSnapshot> table;
-  std::map<std::string, v1::Intent> intents;
+  std::map<std::string, std::pair<v1::Intent, uint64_t>> intents;
   for (;;) {
     auto batch = ports_.log->Read({log::Topic::kControl, 0}, control_next_, kLaneReadBytes);
     if (!batch.ok() && batch.status().code() == absl::StatusCode::kOutOfRange) {
@@ -262,13 +262,13 @@ void WorkerRunner::ReadControl() {
         table = std::move(*control.mutable_lane_table());
       } else if (control.has_operator_intent()) {
         // Of a history read at start only the last word counts.
-        intents[control.operator_intent().worker()] = control.operator_intent().intent();
+        intents[control.operator_intent().worker()] = {control.operator_intent().intent(), record.offset + 1};
       }
     }
   }
-  for (const auto& [name, intent] : intents) {
-    One* one = intent == v1::RESUME ? FindWorker(name) : nullptr;
-    if (one != nullptr) one->core.OnResume();
+  for (const auto& [name, said] : intents) {
+    One* one = said.first == v1::RESUME ? FindWorker(name) : nullptr;
+    if (one != nullptr) one->core.OnResume(said.second);
   }
   if (!table) return;
   for (const auto& one : workers_) {

@@ -206,7 +206,7 @@ void Checker::OnAccepted(const v1::Event& event) {
                                                                                : "failed/";
     Check(path.starts_with(place), "(b)", absl::StrCat("job ", id->ToString(), " belongs into ", std::string(place), ", its file was moved to ", path));
     const Arrival* arrival = Find(job->file);
-    const bool put_back = arrival != nullptr && at == "incoming/" + arrival->path;
+    const bool put_back = arrival != nullptr && (at == "incoming/" + arrival->path || arrival->arrivals > 1);
     Check(at == path || put_back, "(b)", absl::StrCat("job ", id->ToString(), " was closed with its file at ", path, ", but it is at ", at));
   }
 }

@@ -58,6 +58,7 @@ class Checker : public Witness {
 
   // What users did.
   Arrival& Arrived(const std::string& path, const std::string& content);
+  bool IsLast(const Arrival& arrival) { return by_inode_[arrival.inode].back() == &arrival; }  // nobody wrote over it
   std::vector<std::unique_ptr<Arrival>>& arrivals() { return arrivals_; }
 
   // Reads on; every new record is judged.

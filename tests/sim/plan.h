@@ -69,7 +69,7 @@ struct Plan {
   uint32_t files = 10;
   uint32_t jobs = 3;
   int64_t work_ms = 120000;      // arrivals and faults happen before this moment
-  int64_t heal_ms = 1800000;     // everything must have ended so long after it
+  int64_t heal_ms = 7200000;     // everything must have ended so long after it
   int64_t retention_ms = 0;      // of events; 0: for ever
   int64_t rescan_ms = 1000;
   uint32_t snapshot_every = 50;  // records

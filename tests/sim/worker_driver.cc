@@ -97,6 +97,7 @@ void WorkerDriver::Pass() {
 void WorkerDriver::ReadControl() {
   std::optional<v1::LaneTableSnapshot> table;
   bool resume = false;
+  uint64_t intent_at = 0;
   for (;;) {
     auto batch = proc_->client->Read({log::Topic::kControl, 0}, control_next_, 1 << 20);
     if (!batch.ok() || batch->records.empty()) break;
@@ -111,10 +112,11 @@ void WorkerDriver::ReadControl() {
         table = control.lane_table();
       } else if (control.has_operator_intent() && control.operator_intent().worker() == id_.name) {
         resume = control.operator_intent().intent() == v1::RESUME;
+        intent_at = record.offset + 1;
       }
     }
   }
-  if (resume) core_->OnResume();
+  if (resume) core_->OnResume(intent_at);
   if (!table) return;
   std::vector<Lane> owned;
   for (const v1::LaneOwner& owner : table->lanes()) {

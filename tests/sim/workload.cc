@@ -106,7 +106,7 @@ void Workload::Write(const std::string& path, const std::string& content, bool g
     pending_--;
     const auto there = world_->fs().Stat("incoming/" + path);
     if (!there.ok() || there->inode != inode) {  // it was taken meanwhile: it had not changed for the settle time
-      old->withdrawn = old->removed;
+      if (checker_->IsLast(*old)) old->withdrawn = old->removed;
       return;
     }
     world_->Count("files grown");

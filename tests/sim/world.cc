@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 namespace laneway::sim {
 namespace {
@@ -116,6 +117,8 @@ void World::Line(std::string text) {
   char time[32];
   std::snprintf(time, sizeof time, "%9.3f ", static_cast<double>(now_) / 1000);
   lines_.push_back(time + std::string(static_cast<size_t>(depth_) * 2, ' ') + std::move(text));
+  static const bool live = getenv("LANEWAY_SIM_LIVE") != nullptr;  // a story that does not end
+  if (live) std::fprintf(stderr, "%s\n", lines_.back().c_str());
   if (lines_.size() > kLinesKept * 1000) lines_.pop_front();
 }
 
