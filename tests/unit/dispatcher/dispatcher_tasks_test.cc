@@ -325,7 +325,7 @@ TEST(DispatcherTasksTest, RuleL5AnUnfinishedJobIsCarriedAtHalfTheRetention) {  /
   v1::JobState state;
   ASSERT_TRUE(state.ParseFromString(carried.job_carried().state()));
   EXPECT_EQ(state.job_id(), kJob.ToBytes());
-  EXPECT_EQ(carried.job_carried().covers_offset() + 1,
+  EXPECT_EQ(carried.job_carried().covers_offset() + 2,  // itself, and the mark that is said again with it
             rig.ledger.next_offset(EventPartition(kJob, Rig::kPartitions)))
       << "everything before it";
   EXPECT_EQ(rig.TaskIs(), "PENDING 1") << "who knows the job ignores it";
