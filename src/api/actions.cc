@@ -1,4 +1,5 @@
-// actions.cc: what people do to jobs: cancel, retry, redrive. Each is an event, and the fold is its only judge.
+// actions.cc: what people do to jobs: cancel, retry, redrive. Each is an event, and the fold is its only
+// judge.
 #include "api/actions.h"
 
 #include <algorithm>

@@ -174,6 +174,7 @@ bool ChangeFeed::Join(const Ledger& ledger, LogTime now, const std::shared_ptr<E
   if (clients_->size() >= kClientsMax) return false;
   if (!recording_) ring_.resize(kRing);
   recording_ = true;
+  listened_ = now;
   Flush(ledger, now);
   const auto last = ops::ParseWhole(last_id);
   const bool too_old = !last_id.empty() && (!last || *last + 1 < first_id_ || *last >= next_id_);

@@ -4,7 +4,8 @@
 // Promises:   ids grow, also over a restart; a client that comes back with the last id it saw gets everything
 //             after it, or a `resync` when that is too old: then it must read the state anew.
 // Bounds:     kRing changes, kClientsMax streams, each with its own bound of waiting bytes.
-// Cost:       nothing while nobody has listened for kRecordingKept; text is made only for listeners, on another loop.
+// Cost:       nothing while nobody has listened for kRecordingKept; text is made only for listeners, on
+//             another loop.
 // Threads:    the fold's loop, but for what a stream does with its text.
 #pragma once
 

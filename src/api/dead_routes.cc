@@ -67,8 +67,8 @@ class Fates {
   std::optional<v1::JobState> known_;
 };
 
-// Whether this letter is the task's last one: of a dead task the one of its attempt, of one that was redriven the one
-// of the attempt before its floor (rule L4).
+// Whether this letter is the task's last one: of a dead task the one of its attempt, of one that was redriven
+// the one of the attempt before its floor (rule L4).
 bool IsLast(const v1::DeadLetter& letter, const Fate& fate) {
   return letter.attempt() == (fate.state == TaskState::kDead ? fate.attempt : fate.floor - 1);
 }
@@ -81,6 +81,9 @@ class DeadReader : public std::enable_shared_from_this<DeadReader> {
 
   DeadReader(StatePtr state, std::optional<Offset> below, Take take, Done done)
       : state_(std::move(state)), below_(below), take_(std::move(take)), done_(std::move(done)) {}
+
+  // Older letters of a task stand for it as well.
+  void TakeEvery() { every_ = true; }
 
   // On any thread.
   void Step() {
@@ -111,7 +114,8 @@ class DeadReader : public std::enable_shared_from_this<DeadReader> {
       const auto fate = fates.Of(id);
       view.known = fate.has_value();
       if (fate) view.state = fate->state;
-      const bool last = !fate || IsLast(view.letter, *fate);
+      // A task that died a moment ago has no letter of this death yet; who redrives all means it, too.
+      const bool last = !fate || every_ || IsLast(view.letter, *fate);
       if (last && !seen_.contains(id)) {
         if (!take_(view, fate ? &*fate : nullptr)) return done_(absl::OkStatus(), at);
         seen_.insert(id);
@@ -127,6 +131,7 @@ class DeadReader : public std::enable_shared_from_this<DeadReader> {
   const Take take_;
   const Done done_;
   std::set<TaskId> seen_;
+  bool every_ = false;
 };
 
 void ListDead(const StatePtr& state, std::optional<Offset> below, uint32_t limit,
@@ -185,12 +190,13 @@ void RedriveAll(const StatePtr& state, const ActionBody& action, Reply reply) {
     tasks->push_back({{*JobId::FromBytes(view.letter.job_id()), view.letter.task()}, fate->attempt});
     return tasks->size() < kIdsMax;
   };
-  std::make_shared<DeadReader>(state, std::nullopt, take,
-                               [state, shared, tasks, action](const absl::Status& status, Offset) {
-                                 if (!status.ok()) return (*shared)(ProblemResponse(status));
-                                 RedriveThese(state, std::move(*tasks), {}, action, shared);
-                               })
-      ->Step();
+  auto reader = std::make_shared<DeadReader>(
+      state, std::nullopt, take, [state, shared, tasks, action](const absl::Status& status, Offset) {
+        if (!status.ok()) return (*shared)(ProblemResponse(status));
+        RedriveThese(state, std::move(*tasks), {}, action, shared);
+      });
+  reader->TakeEvery();
+  reader->Step();
 }
 
 void RedriveSome(const StatePtr& state, const std::vector<TaskId>& ids, const ActionBody& action,

@@ -73,7 +73,8 @@ struct Page {
 };
 Page PageOf(const HttpRequest& request);
 
-// The body of an action: {"reason": …, "by": …} and what `more` names. `error` is set when it is something else.
+// The body of an action: {"reason": …, "by": …} and what `more` names. `error` is set when it is something
+// else.
 struct ActionBody {
   std::string reason;
   std::string by;

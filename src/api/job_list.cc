@@ -1,5 +1,5 @@
-// job_list.cc: GET /api/v1/jobs. Open jobs, the newest first; then closed ones, the last closed first. A page is
-// gathered in slices, so that a filter that fits few of a million jobs does not hold the fold's loop.
+// job_list.cc: GET /api/v1/jobs. Open jobs, the newest first; then closed ones, the last closed first. A page
+// is gathered in slices, so that a filter that fits few of a million jobs does not hold the fold's loop.
 #include <fnmatch.h>
 
 #include <algorithm>

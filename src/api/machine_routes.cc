@@ -1,4 +1,5 @@
-// machine_routes.cc: is it alive, is it ready, its metrics, its version; and what this release does not do yet.
+// machine_routes.cc: is it alive, is it ready, its metrics, its version; and what this release does not do
+// yet.
 #include <set>
 
 #include "absl/strings/str_cat.h"

@@ -1,5 +1,6 @@
-// timeline.cc: GET /api/v1/jobs/{id}/events: everything the log holds about one job, with its times, in order. The log
-// is kept by partition, not by job: the part of it between the job's submission and its end is read through.
+// timeline.cc: GET /api/v1/jobs/{id}/events: everything the log holds about one job, with its times, in
+// order. The log is kept by partition, not by job: the part of it between the job's submission and its end is
+// read through.
 #include "api/event_text.h"
 #include "api/fleet_state.h"
 #include "api/shapes.h"

@@ -58,7 +58,8 @@ void AnswerWorker(const FleetState& state, const std::string& name, bool with_ta
   (*reply)(JsonResponse(out.Take() + "\n"));
 }
 
-// The intent goes into `control`; answered when this process's fold has read it, so that the next read shows it.
+// The intent goes into `control`; answered when this process's fold has read it, so that the next read shows
+// it.
 void Intend(const StatePtr& state, const std::string& name, v1::Intent intent, const ActionBody& action,
             const SharedReply& reply) {
   const Member* member = FindWorker(*state, name);

@@ -1,6 +1,7 @@
 #include "fold/finished_store.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ops/check.h"
 
@@ -47,7 +48,7 @@ const v1::FinishedVersion* FinishedStore::Visible(const v1::FinishedEntry& entry
 const v1::FinishedEntry* FinishedStore::Find(const JobId& job, v1::FinishedEntry* room) {
   if (const auto found = dirty_.find(job); found != dirty_.end()) return &found->second;
   for (auto it = flying_.rbegin(); it != flying_.rend(); ++it) {
-    if (const auto found = (*it)->find(job); found != (*it)->end()) return &found->second;
+    if (const auto found = (*it)->entries.find(job); found != (*it)->entries.end()) return &found->second;
   }
   const auto bytes = store_->Get(JobKey(job));
   LANEWAY_CHECK(bytes.ok(), "the memory of finished jobs cannot be read");
@@ -106,29 +107,33 @@ void FinishedStore::Reopen(const JobId& job, Offset at) {
 
 void FinishedStore::Flush() {
   if (dirty_.empty()) return;
-  auto group = std::make_shared<Entries>(std::move(dirty_));
-  dirty_.clear();
+  auto group = std::make_shared<Group>();
+  group->entries = std::exchange(dirty_, {});
+  group->closed = std::exchange(closed_, {});
   std::vector<log::StoreOp> ops;
-  ops.reserve(group->size() + 1);
-  for (const auto& [job, entry] : *group) ops.push_back({log::StoreOp::Kind::kPut, JobKey(job), entry.SerializeAsString()});
-  if (!closed_.empty()) {
+  ops.reserve(group->entries.size() + 1);
+  for (const auto& [job, entry] : group->entries)
+    ops.push_back({log::StoreOp::Kind::kPut, JobKey(job), entry.SerializeAsString()});
+  if (!group->closed.empty()) {
     v1::FinishedList list;
-    for (const auto& [job, at] : closed_) {
+    for (const auto& [job, at] : group->closed) {
       list.add_job_ids(job.ToBytes());
       list.add_closed_at(at);
     }
-    ops.push_back({log::StoreOp::Kind::kPut, ListKey(next_list_++), list.SerializeAsString()});
-    closed_.clear();
+    group->list = next_list_++;
+    ops.push_back({log::StoreOp::Kind::kPut, ListKey(group->list), list.SerializeAsString()});
   }
   flying_.push_back(group);
-  store_->Commit(std::move(ops), log::Durability::kBuffered, [this, group, alive = std::weak_ptr<bool>(alive_)](const absl::Status& status) {
+  const auto done = [this, group, alive = std::weak_ptr<bool>(alive_)](const absl::Status& status) {
     post_([this, group, alive, ok = status.ok()] {
       if (alive.expired()) return;
       std::erase(flying_, group);
       if (ok) return;
-      for (auto& [job, entry] : *group) dirty_.try_emplace(job, std::move(entry));  // newer ones win
+      for (auto& [job, entry] : group->entries) dirty_.try_emplace(job, std::move(entry));  // newer ones win
+      closed_.insert(closed_.begin(), group->closed.begin(), group->closed.end());
     });
-  });
+  };
+  store_->Commit(std::move(ops), log::Durability::kBuffered, done);
 }
 
 std::optional<FinishedStore::Cursor> FinishedStore::ForEachRecent(Cursor from, const AsOf& as_of, const Each& each) {
@@ -140,14 +145,19 @@ std::optional<FinishedStore::Cursor> FinishedStore::ForEachRecent(Cursor from, c
     if (version == nullptr || (at && *at != version->closed_at())) return;  // open again, or closed again later
     if (!each(job, version->state())) stopped = behind;
   };
-  if (from.list == 0 || from.list == next_list_) {
-    uint32_t i = static_cast<uint32_t>(closed_.size());
-    if (from.list != 0) i = std::min(i, from.below);
-    for (; i > 0 && !stopped; i--) show(closed_[i - 1].first, closed_[i - 1].second, {next_list_, i});
-  }
+  // What the store has not got yet: since the last flush, then the flushes that are under way.
+  uint64_t end = from.list == 0 ? next_list_ + 1 : std::min(from.list, next_list_) + 1;
+  const auto walk = [&](const List& list, uint64_t number) {
+    if (stopped || list.empty() || number >= end) return;
+    uint32_t i = static_cast<uint32_t>(list.size());
+    if (number == from.list) i = std::min(i, from.below);
+    for (; i > 0 && !stopped; i--) show(list[i - 1].first, list[i - 1].second, {number, i});
+    end = number;
+  };
+  walk(closed_, next_list_);
+  for (auto it = flying_.rbegin(); it != flying_.rend(); ++it) walk((*it)->closed, (*it)->list);
   if (stopped) return stopped;
-  const std::string end = from.list == 0 ? std::string(kListsEnd) : ListKey(from.list + 1);
-  const absl::Status status = store_->Scan(kLists, end, true, [&](std::string_view key, std::string_view value) {
+  const absl::Status status = store_->Scan(kLists, ListKey(end), true, [&](std::string_view key, std::string_view value) {
     v1::FinishedList list;
     if (!list.ParseFromArray(value.data(), static_cast<int>(value.size()))) return true;
     const uint64_t number = ListNumber(key);

@@ -58,8 +58,14 @@ class FinishedStore : public FinishedJobs {
   log::Store* store_;
   std::function<void(std::function<void()>)> post_;
   Entries dirty_;
-  std::vector<std::shared_ptr<Entries>> flying_;  // handed to the store, not answered; oldest first
-  std::vector<std::pair<JobId, Offset>> closed_;  // since the last flush: the list `next_list_`
+  using List = std::vector<std::pair<JobId, Offset>>;
+  struct Group {
+    Entries entries;
+    List closed;
+    uint64_t list = 0;
+  };
+  std::vector<std::shared_ptr<Group>> flying_;    // handed to the store, not answered; oldest first
+  List closed_;                                   // since the last flush: the list `next_list_`
   bool replaying_ = true;
   uint64_t next_list_ = 1;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
