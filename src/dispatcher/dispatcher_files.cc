@@ -184,6 +184,7 @@ zone::FinishRequest Dispatcher::FinishOf(const JobId& id, const v1::JobState& st
   request.task = {id, 1};
   request.place = PlaceOf(state);
   request.claimed = state.claimed();
+  if (state.cancelled()) request.redriven_from = state.final_path();
   request.outputs = !state.has_spec() || WritesOutputs(state.spec().handler());
   if (state.has_file()) request.file = zone::IdentityOf(state.file());
   if (state.tasks().empty()) return request;

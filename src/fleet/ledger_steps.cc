@@ -60,6 +60,7 @@ void Ledger::BackToPending(Now& now, Job& job, uint32_t n, LogTime due, const Ch
   task.attempt++;
   task.due = due;
   task.worker = kNoWorker;
+  task.lane = 0;
   task.store = StoreId{};
   task.incarnation = IncarnationId{};
   task.assigned = task.started = LogTime{};

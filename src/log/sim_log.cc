@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fleet/ids.h"
+#include "fleet/planted.h"
 #include "log/text.h"
 
 namespace laneway::log {
@@ -127,7 +128,7 @@ void SimDisk::Happen(const Call& call, std::vector<Offset>& offsets) {
     Apply(op, owner.now);
     owner.unsynced.push_back(op);
   }
-  if (call.synced) {
+  if (call.synced && !LANEWAY_PLANTED(kAckBeforeSync)) {
     for (const StoreOp& op : owner.unsynced) Apply(op, owner.synced);
     owner.unsynced.clear();
   }

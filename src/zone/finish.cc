@@ -18,6 +18,7 @@ absl::Status Check(const FinishRequest& request) {
   if (request.output_attempt != 0 && !IsWorkerName(request.output_worker.name)) {
     return absl::InvalidArgumentError("a worker's name is not one");
   }
+  if (absl::Status status = CheckRedrivenFrom(request.redriven_from); !status.ok()) return status;
   return request.file ? CheckUserPath(request.file->path) : absl::OkStatus();
 }
 
@@ -147,7 +148,12 @@ absl::StatusOr<Zone::Found> Zone::FindToFinish(Finishing& finishing, Batch& batc
   }
   found = FindAnywhere(wanted, 0, batch);
   if (!found.ok() || found->match != Match::kNone) return found;
-  if (!changed.path.empty() || request.claimed) return changed;
+  if (!changed.path.empty()) return changed;
+  if (!request.redriven_from.empty()) {
+    bool other = false;
+    return Take(request.redriven_from, request.task, request.attempt, *request.file, batch, other);
+  }
+  if (request.claimed) return changed;
   bool replaced = false;  // only with the planted bug: an unclaimed file
   return Take(InPlace(kIncoming, request.file->path), request.task, request.attempt, *request.file, batch,
               replaced);

@@ -10,12 +10,7 @@ absl::Status Check(const PlaceRequest& request) {
   if (!IsWorkerName(request.worker.name)) return absl::InvalidArgumentError("a worker's name is not one");
   if (absl::Status status = CheckUserPath(request.file.path); !status.ok()) return status;
   if (absl::Status status = CheckEarlier(request.earlier); !status.ok()) return status;
-  if (request.redriven_from.empty()) return absl::OkStatus();
-  if (absl::Status status = CheckPath(request.redriven_from); !status.ok()) return status;
-  for (Place place : {Place::kCompleted, Place::kFailed, Place::kQuarantine}) {
-    if (IsBelow(request.redriven_from, PlaceName(place))) return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError("a redriven file is below completed/, failed/ or quarantine/");
+  return CheckRedrivenFrom(request.redriven_from);
 }
 
 }  // namespace

@@ -55,6 +55,15 @@ absl::Status CheckEarlier(const std::vector<EarlierAttempt>& earlier) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRedrivenFrom(std::string_view path) {
+  if (path.empty()) return absl::OkStatus();
+  if (absl::Status status = CheckPath(path); !status.ok()) return status;
+  for (Place place : {Place::kCompleted, Place::kFailed, Place::kQuarantine}) {
+    if (IsBelow(path, PlaceName(place))) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError("a redriven file is below completed/, failed/ or quarantine/");
+}
+
 std::string InPlace(std::string_view place, std::string_view path) { return Concat({place, "/", path}); }
 
 std::string TaskMark(const TaskId& task) { return "~" + task.ToFileName(); }

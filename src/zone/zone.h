@@ -98,6 +98,7 @@ struct FinishRequest {
   std::optional<Identity> file{};         // none: a started job, which has outputs at the most
   bool claimed = false;                   // false: a cancelled job whose file may still be in incoming/
   std::vector<EarlierAttempt> earlier{};  // the current attempt's as well
+  std::string redriven_from{};  // as PlaceRequest: a redriven job that was cancelled before its file was taken from there
   Place place = Place::kCompleted;
   bool outputs = true;  // as in PlaceRequest; should there be any nevertheless, they are not lost
 };

@@ -50,6 +50,7 @@ struct Zone::Finishing {
 };
 
 absl::Status CheckTask(const TaskId& task, uint32_t attempt);
+absl::Status CheckRedrivenFrom(std::string_view path);  // empty: fine
 absl::Status CheckEarlier(const std::vector<EarlierAttempt>& earlier);
 std::string InPlace(std::string_view place, std::string_view path);  // "completed" + "a/b" → "completed/a/b"
 std::string TaskMark(const TaskId& task);                            // "~<job>-<n>"

@@ -75,6 +75,8 @@ class Checker : public Witness {
   bool AllDone(std::string* why);
   void CheckEnd();
 
+  bool reads_late = false;  // what is read just now was appended long after it was said
+
   Model& model() { return model_; }
   const Ledger& oracle() const { return *oracle_; }
   bool script_runs() const { return !running_.empty(); }
@@ -144,6 +146,7 @@ class Checker : public Witness {
   std::pair<Epoch, uint64_t> table_read_;
   std::map<Lane, std::string> table_;      // as last told
   std::map<worker::AttemptKey, uint32_t> packets_;
+  uint32_t sent_again_ = 0;
   std::vector<std::pair<Epoch, std::string>> elections_;
   std::map<worker::AttemptKey, bool> outcome_;
 };

@@ -180,8 +180,11 @@ void Fleet::PlanFaults() {
   Often(rates.late_append, "fault: late or doubled append", [this] {
     if (world_.disk().unknown() == 0 || !world_.faults()) return;
     world_.Tell(31, [] { return std::string("LATE append"); });
+    checker_.ReadOn();
+    checker_.reads_late = true;
     world_.disk().AppendLate(world_.rng().Below(world_.disk().unknown()));
     checker_.ReadOn();
+    checker_.reads_late = false;
   });
   Often(rates.clock_step, "fault: clock step", [this] {
     const auto [role, index] = Anyone();

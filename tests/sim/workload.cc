@@ -252,6 +252,9 @@ void Workload::Intend() {
 }
 
 void Workload::Heal() {
+  // Once more when what was said before has certainly arrived.
+  if (!healed_) world_->After(30000, [this] { Heal(); });
+  healed_ = true;
   for (const std::string& worker : workers_) SayIntent(worker, v1::RESUME);
 }
 

@@ -51,6 +51,7 @@ class Workload {
   ProcRef client_;
   std::map<uint64_t, log::NewRecord> unanswered_;
   uint64_t said_ = 0;
+  bool healed_ = false;
   int pending_ = 0;
   std::map<std::string, v1::Intent> intents_;
   std::map<TaskId, int> redriven_;
