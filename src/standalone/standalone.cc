@@ -1,5 +1,6 @@
 #include "standalone/standalone.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 #include <set>
@@ -222,6 +223,9 @@ absl::Status Standalone::TellLastWords() {
   for (const worker::LastWordsFile& file : worker::ReadLastWords(data_)) {
     std::vector<log::NewRecord> records;
     for (const v1::WorkerLost& lost : file.words.lost()) {
+      // A worker that starts again on its own store reports itself what was interrupted, and goes on with what it had queued: called lost as well,
+      // its queue would run here and, republished, elsewhere.
+      if (std::find(options_.workers.begin(), options_.workers.end(), WorkerId(lost.worker())) != options_.workers.end()) continue;
       v1::Event event;
       *event.mutable_worker_lost() = lost;
       records.push_back(fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));

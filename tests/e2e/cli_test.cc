@@ -193,7 +193,7 @@ TEST_F(CliTest, WhatDestroysAsksAndNeverHangs) {
   EXPECT_EQ(done.code, 0) << done.err;
   EXPECT_THAT(Seen(), HasSubstr(R"(POST /api/v1/jobs/a/cancel {"reason":"wrong \"file\"","by":)"));
   EXPECT_EQ(Ask({"dead", "redrive", "x/1", "-y"}).code, 0);
-  EXPECT_THAT(Seen(), HasSubstr(R"({"task_ids":["x/1"],"reason":"","by":)"));
+  EXPECT_THAT(Seen(), HasSubstr(R"({"ids":["x/1"],"reason":"","by":)"));
 }
 
 TEST_F(CliTest, StartsAndWaits) {
