@@ -1,4 +1,5 @@
-// fold_bench.cc: what the Ledger costs: events folded per second (parsed and applied), and bytes of memory for a waiting task.
+// fold_bench.cc: what the Ledger costs: events folded per second (parsed and applied), and bytes of memory
+// for a waiting task.
 //   fold_bench [jobs]          prints JSON
 #include <malloc.h>
 
@@ -21,7 +22,9 @@ class Forgetful : public FinishedJobs {
   size_t bytes = 0;
 };
 
-double Seconds(std::chrono::steady_clock::time_point since) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count(); }
+double Seconds(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
 
 std::string Submitted(const JobId& id) {
   v1::Event event;
@@ -63,14 +66,18 @@ int Main(int argc, char** argv) {
   std::vector<Change> changes;
   Offset next[8] = {};
   std::vector<std::pair<uint32_t, std::string>> records;
-  const auto add = [&](const JobId& id, std::string bytes) { records.emplace_back(EventPartition(id, 8), std::move(bytes)); };
+  const auto add = [&](const JobId& id, std::string bytes) {
+    records.emplace_back(EventPartition(id, 8), std::move(bytes));
+  };
   const auto fold = [&] {
     v1::Event event;
     const auto begun = std::chrono::steady_clock::now();
     for (const auto& [partition, bytes] : records) {
       event.ParseFromString(bytes);
       changes.clear();
-      if (ledger.Apply(partition, next[partition]++, LogTime{1000}, event, &changes) != FoldVerdict::kAccepted) std::abort();
+      if (ledger.Apply(partition, next[partition]++, LogTime{1000}, event, &changes) !=
+          FoldVerdict::kAccepted)
+        std::abort();
     }
     const double seconds = Seconds(begun);
     const double rate = static_cast<double>(records.size()) / seconds;
@@ -96,9 +103,12 @@ int Main(int argc, char** argv) {
     }
   }
   const double mixed = fold();
-  std::printf("{\"jobs\": %llu, \"submitted_per_second\": %.0f, \"assigned_per_second\": %.0f, \"started_per_second\": %.0f, \"succeeded_per_second\": %.0f, "
-              "\"mixed_per_second\": %.0f, \"bytes_per_waiting_task\": %.0f}\n",
-              static_cast<unsigned long long>(jobs), submit_rate, step_rates[0], step_rates[1], step_rates[2], mixed, bytes);
+  std::printf(
+      "{\"jobs\": %llu, \"submitted_per_second\": %.0f, \"assigned_per_second\": %.0f, "
+      "\"started_per_second\": %.0f, \"succeeded_per_second\": %.0f, "
+      "\"mixed_per_second\": %.0f, \"bytes_per_waiting_task\": %.0f}\n",
+      static_cast<unsigned long long>(jobs), submit_rate, step_rates[0], step_rates[1], step_rates[2], mixed,
+      bytes);
   return 0;
 }
 

@@ -1,4 +1,5 @@
-// log_bench: what the embedded log carries, next to what the disk and RocksDB carry in the same run. JSON on stdout.
+// log_bench: what the embedded log carries, next to what the disk and RocksDB carry in the same run. JSON on
+// stdout.
 //
 //   log_bench [folder] [seconds for each figure]     default: a new folder below /var/tmp, 2 s
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 // fleet_metrics.h: keeps the metrics of the fleet up to date from what the fold tells.
 //
-// Role:       listener of the process's fold. Output: ops::Metrics.
+// Role:       listener of the process's fold.
+// Output:     ops::Metrics.
 // Cost:       a few additions an event (under 0.3 us a task, tests/unit/api); what needs a look-up by name,
 //             and all gauges, waits for Refresh.
 // Threads:    the fold's loop; OnAppend: any.

@@ -1,7 +1,7 @@
 // shapes.h: jobs, tasks, workers, lanes, dead letters and alerts as the API shows them.
 //
 // Role:       pure: a view is taken on the fold's loop, where the ledger is; it is written as JSON anywhere.
-// Bounds:     a view holds the tasks of one page, whatever the job's size.
+//             Bounds:     a view holds the tasks of one page, whatever the job's size.
 // Threads:    functions; values.
 #pragma once
 

@@ -1,8 +1,7 @@
 // api_client.h: asks the fleet's API, and turns what goes wrong into a message and an exit code.
 //
-// Role:       shell around libcurl.
-// Bounds:     5 s to connect, 75 s in all, 64 MiB of an answer; HTTP only, no redirects, no proxy for
-//             loopback addresses.
+// Role:       shell around libcurl. Bounds:     5 s to connect, 75 s in all, 64 MiB of an answer; HTTP only,
+//             no redirects, no proxy for loopback addresses.
 // Threads:    one.
 #pragma once
 

@@ -29,7 +29,8 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
-// SIGINT and SIGTERM as something to wait for; blocked in every thread that is started after this. SIGPIPE is nobody's business.
+// SIGINT and SIGTERM as something to wait for; blocked in every thread that is started after this. SIGPIPE is
+// nobody's business.
 class Signals {
  public:
   Signals() {
@@ -58,29 +59,43 @@ std::string Seconds(double seconds) {
   if (seconds < 0.0095) return absl::StrFormat("%.1f ms", seconds * 1000);
   if (seconds < 0.9995) return absl::StrFormat("%.0f ms", seconds * 1000);
   if (seconds < 120) return absl::StrFormat("%.1f s", seconds);
-  return absl::StrFormat("%.0f min %02.0f s", std::floor(seconds / 60), seconds - 60 * std::floor(seconds / 60));
+  return absl::StrFormat("%.0f min %02.0f s", std::floor(seconds / 60),
+                         seconds - 60 * std::floor(seconds / 60));
 }
 
-uint64_t Count(const std::array<uint64_t, kTaskStates>& states, TaskState state) { return states[static_cast<size_t>(state)]; }
+uint64_t Count(const std::array<uint64_t, kTaskStates>& states, TaskState state) {
+  return states[static_cast<size_t>(state)];
+}
 
 void ShowProgress(ProgressBar& bar, const standalone::TallyView& view) {
-  const uint64_t ended = Count(view.tasks_ended, TaskState::kSucceeded) + Count(view.tasks_ended, TaskState::kDead) + Count(view.tasks_ended, TaskState::kCancelled);
-  const uint64_t open = Count(view.tasks_now, TaskState::kPending) + Count(view.tasks_now, TaskState::kAssigned) + Count(view.tasks_now, TaskState::kRunning);
+  const uint64_t ended = Count(view.tasks_ended, TaskState::kSucceeded) +
+                         Count(view.tasks_ended, TaskState::kDead) +
+                         Count(view.tasks_ended, TaskState::kCancelled);
+  const uint64_t open = Count(view.tasks_now, TaskState::kPending) +
+                        Count(view.tasks_now, TaskState::kAssigned) +
+                        Count(view.tasks_now, TaskState::kRunning);
   std::string note = absl::StrCat(Count(view.tasks_now, TaskState::kRunning), " running");
   if (view.retries != 0) absl::StrAppend(&note, ", ", view.retries, " retries");
-  if (const uint64_t dead = Count(view.tasks_ended, TaskState::kDead); dead != 0) absl::StrAppend(&note, ", ", dead, " dead");
+  if (const uint64_t dead = Count(view.tasks_ended, TaskState::kDead); dead != 0)
+    absl::StrAppend(&note, ", ", dead, " dead");
   bar.Show(ended, ended + open, note);
 }
 
-void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView& zone, const std::string& zone_path, double seconds) {
-  const uint64_t succeeded = Count(view.tasks_ended, TaskState::kSucceeded), dead = Count(view.tasks_ended, TaskState::kDead),
+void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView& zone,
+                  const std::string& zone_path, double seconds) {
+  const uint64_t succeeded = Count(view.tasks_ended, TaskState::kSucceeded),
+                 dead = Count(view.tasks_ended, TaskState::kDead),
                  cancelled = Count(view.tasks_ended, TaskState::kCancelled);
-  std::printf("\n%s tasks ended in %s (%.1f a second): %s succeeded, %s dead, %s cancelled\n", absl::StrCat(succeeded + dead + cancelled).c_str(), Seconds(seconds).c_str(),
-              static_cast<double>(succeeded + dead + cancelled) / std::max(seconds, 0.001), absl::StrCat(succeeded).c_str(), absl::StrCat(dead).c_str(), absl::StrCat(cancelled).c_str());
-  std::printf("  attempts    %s, of them %s retries; %s given to another worker after a loss\n", absl::StrCat(view.attempts).c_str(), absl::StrCat(view.retries).c_str(),
+  std::printf("\n%s tasks ended in %s (%.1f a second): %s succeeded, %s dead, %s cancelled\n",
+              absl::StrCat(succeeded + dead + cancelled).c_str(), Seconds(seconds).c_str(),
+              static_cast<double>(succeeded + dead + cancelled) / std::max(seconds, 0.001),
+              absl::StrCat(succeeded).c_str(), absl::StrCat(dead).c_str(), absl::StrCat(cancelled).c_str());
+  std::printf("  attempts    %s, of them %s retries; %s given to another worker after a loss\n",
+              absl::StrCat(view.attempts).c_str(), absl::StrCat(view.retries).c_str(),
               absl::StrCat(view.republished).c_str());
   std::printf("  script run  p50 %s, p99 %s\n", Seconds(view.run_p50).c_str(), Seconds(view.run_p99).c_str());
-  std::printf("  due→start   p50 %s, p99 %s\n", Seconds(view.wait_p50).c_str(), Seconds(view.wait_p99).c_str());
+  std::printf("  due→start   p50 %s, p99 %s\n", Seconds(view.wait_p50).c_str(),
+              Seconds(view.wait_p99).c_str());
   std::printf("\nFiles by place (%s)\n", zone_path.c_str());
   for (const char* place : {"completed", "failed", "quarantine"}) {
     const auto found = view.places.find(place);
@@ -92,15 +107,18 @@ void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView&
   std::printf("\n%-12s%8s%11s%8s%8s\n", "Worker", "runs", "succeeded", "failed", "busy");
   for (const auto& [worker, tally] : view.workers) {
     if (worker.empty()) continue;
-    std::printf("%-12s%8s%11s%8s%7.0f%%\n", worker.c_str(), absl::StrCat(tally.started).c_str(), absl::StrCat(tally.succeeded).c_str(), absl::StrCat(tally.failed).c_str(),
+    std::printf("%-12s%8s%11s%8s%7.0f%%\n", worker.c_str(), absl::StrCat(tally.started).c_str(),
+                absl::StrCat(tally.succeeded).c_str(), absl::StrCat(tally.failed).c_str(),
                 100 * tally.busy_seconds / std::max(seconds, 0.001));
   }
   if (!view.dead.empty()) std::printf("\nDead letters\n");
   for (const standalone::DeadTask& task : view.dead) {
     std::string reason = task.reason.substr(0, task.reason.find('\n'));
-    std::printf("  %s  %s  after %u attempt%s: %s\n", task.job.c_str(), task.name.c_str(), task.attempts, task.attempts == 1 ? "" : "s", reason.c_str());
+    std::printf("  %s  %s  after %u attempt%s: %s\n", task.job.c_str(), task.name.c_str(), task.attempts,
+                task.attempts == 1 ? "" : "s", reason.c_str());
   }
-  if (view.dead_not_shown != 0) std::printf("  … and %s more: laneway dead ls\n", absl::StrCat(view.dead_not_shown).c_str());
+  if (view.dead_not_shown != 0)
+    std::printf("  … and %s more: laneway dead ls\n", absl::StrCat(view.dead_not_shown).c_str());
   std::fflush(stdout);
 }
 
@@ -119,7 +137,9 @@ standalone::StandaloneOptions FleetOptions(const ops::EffectiveConfig& config) {
     const auto level = alert.severity() == v1::CRITICAL ? ops::LogLevel::kError : ops::LogLevel::kWarning;
     ops::Log(level, "dispatcher", alert.message()).With("about", alert.subject()).With("kind", alert.kind());
   };
-  fleet.on_line = [](const WorkerId& worker, const std::string& text) { ops::Log(ops::LogLevel::kWarning, worker.name, text); };
+  fleet.on_line = [](const WorkerId& worker, const std::string& text) {
+    ops::Log(ops::LogLevel::kWarning, worker.name, text);
+  };
   return fleet;
 }
 
@@ -127,8 +147,10 @@ std::string AddressText(const std::optional<ops::ListenAddress>& address) {
   return address ? "http://" + address->ToString() : "off";
 }
 
-// Runs until a signal, a fatal error, or (when wanted) until nothing is left to do. 0, or the signal's number.
-int Watch(standalone::Standalone& fleet, const Signals& signals, const UpOptions& options, const std::atomic<bool>& failed) {
+// Runs until a signal, a fatal error, or (when wanted) until nothing is left to do. 0, or the signal's
+// number.
+int Watch(standalone::Standalone& fleet, const Signals& signals, const UpOptions& options,
+          const std::atomic<bool>& failed) {
   ProgressBar bar(StderrIsTerminal(), ops::RealClock::Get());
   const bool progress = options.until_idle && !options.quiet;
   int quiet_looks = 0;
@@ -145,7 +167,9 @@ int Watch(standalone::Standalone& fleet, const Signals& signals, const UpOptions
 }  // namespace
 
 int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
-  const ops::LogLevel level = options.quiet ? ops::LogLevel::kWarning : options.verbose ? ops::LogLevel::kDebug : ops::LogLevel::kInfo;
+  const ops::LogLevel level = options.quiet     ? ops::LogLevel::kWarning
+                              : options.verbose ? ops::LogLevel::kDebug
+                                                : ops::LogLevel::kInfo;
   ops::InitLogging({.level = level, .json = options.json_logs, .colour = ColourWanted(StderrIsTerminal())});
   const Signals signals;
   std::atomic<bool> failed{false};
@@ -161,7 +185,9 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
   };
   wanted.api_optional = by_default("api.listen");
   wanted.metrics_optional = by_default("metrics.listen");
-  wanted.on_not_served = [](const absl::Status& status) { ops::Log(ops::LogLevel::kWarning, "laneway", "Not served: " + std::string(status.message())); };
+  wanted.on_not_served = [](const absl::Status& status) {
+    ops::Log(ops::LogLevel::kWarning, "laneway", "Not served: " + std::string(status.message()));
+  };
   const auto begun = Steady::now();
   auto fleet = standalone::Standalone::Start(std::move(wanted));
   if (!fleet.ok()) return ExitFor(fleet.status());
@@ -172,7 +198,9 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
       .With("api", AddressText((*fleet)->api_address()))
       .With("metrics", AddressText((*fleet)->metrics_address()));
   const int signal = Watch(**fleet, signals, options, failed);
-  if (signal != 0) ops::Log(ops::LogLevel::kInfo, "laneway", "Stopping: what runs may end").With("drain_timeout_ms", config.values.worker().drain_timeout_ms());
+  if (signal != 0)
+    ops::Log(ops::LogLevel::kInfo, "laneway", "Stopping: what runs may end")
+        .With("drain_timeout_ms", config.values.worker().drain_timeout_ms());
   const dispatcher::ZoneView zone = (*fleet)->Zone();
   // A second signal stops at once.
   std::atomic<bool> stopped{false};
@@ -186,7 +214,8 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
   impatient.join();
   const standalone::TallyView view = (*fleet)->View();
   if (options.until_idle && signal == 0 && !failed) {
-    PrintSummary(view, zone, config.values.zone().path(), std::chrono::duration<double>(Steady::now() - begun).count());
+    PrintSummary(view, zone, config.values.zone().path(),
+                 std::chrono::duration<double>(Steady::now() - begun).count());
     return Count(view.tasks_ended, TaskState::kDead) != 0 ? kFailed : kDone;
   }
   if (failed) return kFailed;

@@ -1,6 +1,7 @@
 // commands.h: what the dispatcher's decisions ask of the world: records to append, work for the zone.
 //
-// Role:       pure data between the state machine (dispatcher.h) and whoever carries it out (dispatcher_runner.h, the simulator).
+// Role:       pure data between the state machine (dispatcher.h) and whoever carries it out
+//             (dispatcher_runner.h, the simulator).
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ struct ZoneWork {
   bool look_for_leftovers = false;
 
   bool empty() const {
-    return !make_staging && !fence_others && !look_for_leftovers && place.empty() && finish.empty() && refuse.empty() &&
-           forget.empty() && put_back.empty() && remove_if_empty.empty();
+    return !make_staging && !fence_others && !look_for_leftovers && place.empty() && finish.empty() &&
+           refuse.empty() && forget.empty() && put_back.empty() && remove_if_empty.empty();
   }
 };
 
@@ -60,11 +61,12 @@ struct Commands {
   bool stepped_down = false;  // forget this dispatcher; a new one (with a new incarnation) may stand again
 
   bool empty() const {
-    return events.empty() && marks.empty() && lanes.empty() && control.empty() && dead_letters.empty() && alerts.empty() &&
-           trims.empty() && zone.empty() && !stepped_down;
+    return events.empty() && marks.empty() && lanes.empty() && control.empty() && dead_letters.empty() &&
+           alerts.empty() && trims.empty() && zone.empty() && !stepped_down;
   }
   void clear() {
-    events.clear(), marks.clear(), lanes.clear(), control.clear(), dead_letters.clear(), alerts.clear(), trims.clear();
+    events.clear(), marks.clear(), lanes.clear(), control.clear(), dead_letters.clear(), alerts.clear(),
+        trims.clear();
     zone = ZoneWork{};
     stepped_down = false;
   }

@@ -7,7 +7,8 @@
 namespace laneway::dispatcher {
 
 std::string_view StandingName(Standing standing) {
-  constexpr std::string_view kNames[] = {"standby", "electing", "staging", "marking", "fencing", "active", "gone"};
+  constexpr std::string_view kNames[] = {"standby", "electing", "staging", "marking",
+                                         "fencing", "active",   "gone"};
   return kNames[static_cast<size_t>(standing)];
 }
 
@@ -28,7 +29,8 @@ v1::Event Dispatcher::About(const JobId& job, uint32_t n, uint32_t attempt) {
   return event;
 }
 
-void Dispatcher::Alert(std::string subject, v1::Severity severity, std::string kind, std::string message, Commands* out) {
+void Dispatcher::Alert(std::string subject, v1::Severity severity, std::string kind, std::string message,
+                       Commands* out) {
   v1::Alert& alert = out->alerts.emplace_back();
   alert.set_subject(std::move(subject));
   alert.set_severity(severity);
@@ -36,13 +38,15 @@ void Dispatcher::Alert(std::string subject, v1::Severity severity, std::string k
   alert.set_message(std::move(message));
 }
 
-// ---- election (rules L2, E1, Z3): staging folder, then marks in every partition, then the fence, then active
+// ---- election (rules L2, E1, Z3): staging folder, then marks in every partition, then the fence, then
+// active
 
 void Dispatcher::SetOwner(bool owner, LogTime now, Commands* out) {
   owner_ = owner;
   if (standing_ == Standing::kGone) return;
   if (owner && standing_ == Standing::kStandby) Stand(now, out);
-  if (!owner && standing_ != Standing::kStandby) StepDown(out);  // rule E1: who no longer owns the partition steps down
+  // rule E1: who no longer owns the partition steps down
+  if (!owner && standing_ != Standing::kStandby) StepDown(out);
 }
 
 void Dispatcher::Stand(LogTime now, Commands* out) {
@@ -51,16 +55,18 @@ void Dispatcher::Stand(LogTime now, Commands* out) {
   out->control.emplace_back().mutable_epoch_elected()->set_dispatcher(options_.incarnation.ToBytes());
 }
 
-void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime, Commands* out) {
+void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime,
+                           Commands* out) {
   if (record.what_case() == v1::ControlRecord::kEpochElected) {
     const bool mine = record.epoch_elected().dispatcher() == options_.incarnation.ToBytes();
     if (mine && standing_ == Standing::kElecting) {
       epoch_ = offset + 1;
       standing_ = Standing::kStaging;  // rule Z3: the folder is there before the first mark is
       out->zone.make_staging = true;
-    } else if (!mine && offset + 1 > epoch_ && standing_ != Standing::kStandby && standing_ != Standing::kElecting &&
-               !LANEWAY_PLANTED(kE1NeverStepsDown)) {
-      StepDown(out);  // rule E1: an incarnation has one staging folder and one epoch; its owner stands again as a new one
+    } else if (!mine && offset + 1 > epoch_ && standing_ != Standing::kStandby &&
+               standing_ != Standing::kElecting && !LANEWAY_PLANTED(kE1NeverStepsDown)) {
+      // rule E1: an incarnation has one staging folder and one epoch; its owner stands again as a new one
+      StepDown(out);
     }
     return;
   }
@@ -72,7 +78,8 @@ void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const
 void Dispatcher::OnStagingMade(const absl::Status& status, LogTime now, Commands* out) {
   if (standing_ != Standing::kStaging) return;
   if (!status.ok()) {
-    Alert("zone", v1::CRITICAL, "zone", "the staging folder cannot be made: " + std::string(status.message()), out);
+    Alert("zone", v1::CRITICAL, "zone", "the staging folder cannot be made: " + std::string(status.message()),
+          out);
     StepDown(out);
     return;
   }
@@ -95,12 +102,15 @@ void Dispatcher::Mark(Commands* out) const {
   }
 }
 
-void Dispatcher::MarkRead(uint32_t partition, const v1::EpochOpened& mark, FoldVerdict verdict, Commands* out) {
+void Dispatcher::MarkRead(uint32_t partition, const v1::EpochOpened& mark, FoldVerdict verdict,
+                          Commands* out) {
   const bool mine = mark.epoch() == epoch_ && mark.dispatcher() == options_.incarnation.ToBytes();
-  if (!mine && mark.epoch() > epoch_ && epoch_ != 0 && !LANEWAY_PLANTED(kE1NeverStepsDown)) return StepDown(out);
+  if (!mine && mark.epoch() > epoch_ && epoch_ != 0 && !LANEWAY_PLANTED(kE1NeverStepsDown))
+    return StepDown(out);
   if (!mine || standing_ != Standing::kMarking) return;
   if (verdict == FoldVerdict::kAccepted) mark_accepted_[partition] = true;
-  if (verdict != FoldVerdict::kAccepted && !mark_accepted_[partition]) return StepDown(out);  // rule L2: a newer epoch came first
+  // rule L2: a newer epoch came first
+  if (verdict != FoldVerdict::kAccepted && !mark_accepted_[partition]) return StepDown(out);
   if (std::find(mark_accepted_.begin(), mark_accepted_.end(), false) != mark_accepted_.end()) return;
   standing_ = Standing::kFencing;
   out->zone.fence_others = true;  // rule Z3: before anything is decided
@@ -149,14 +159,16 @@ void Dispatcher::StepDown(Commands* out) {
 
 // ---- inputs
 
-void Dispatcher::OnEvent(uint32_t partition, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes, LogTime now,
-                         Commands* out) {
+void Dispatcher::OnEvent(uint32_t partition, const v1::Event& event, FoldVerdict verdict,
+                         std::span<const Change> changes, LogTime now, Commands* out) {
   if (standing_ == Standing::kGone) return;
-  if (event.what_case() == v1::Event::kEpochOpened) return MarkRead(partition, event.epoch_opened(), verdict, out);
+  if (event.what_case() == v1::Event::kEpochOpened)
+    return MarkRead(partition, event.epoch_opened(), verdict, out);
   if (!active()) {
     for (const Change& change : changes) {
       constexpr size_t kDeadRememberedMax = 10000;
-      if (change.kind == Change::Kind::kTaskDead && dead_while_standby_.size() < kDeadRememberedMax) dead_while_standby_.push_back(change.task);
+      if (change.kind == Change::Kind::kTaskDead && dead_while_standby_.size() < kDeadRememberedMax)
+        dead_while_standby_.push_back(change.task);
     }
     return;
   }
@@ -238,7 +250,8 @@ void Dispatcher::OnTick(LogTime now, Commands* out) {
   if (next_carry_ && now >= *next_carry_) {
     next_carry_ = now + options_.retention / 16;
     CarryOld(now, out);
-    Mark(out);  // once more: the first ones will be forgotten by the log, and who begins to read behind them needs one
+    // once more: the first ones will be forgotten by the log, and who begins to read behind them needs one
+    Mark(out);
   }
   PlaceTasks(now, out);
 }
@@ -247,7 +260,8 @@ std::optional<LogTime> Dispatcher::NextDeadline(LogTime now) const {
   if (standing_ == Standing::kElecting) return standing_since_ + options_.again_after;
   if (!active()) return std::nullopt;
   std::optional<LogTime> next = next_sweep_;
-  if (const auto placement = placement_->NextDeadline(now)) next = next ? std::min(*next, *placement) : *placement;
+  if (const auto placement = placement_->NextDeadline(now))
+    next = next ? std::min(*next, *placement) : *placement;
   return next;
 }
 

@@ -1,11 +1,15 @@
 // dispatcher.h: places tasks and moves files: the decisions of the one active dispatcher.
 //
-// Role:       state machine without I/O; the shell (dispatcher_runner.h) and the simulator carry out what it says.
-// Input:      what the process's fold has read (events with their verdicts, heartbeats, control), what the zone found, the passing of time.
+// Role:       state machine without I/O; the shell (dispatcher_runner.h) and the simulator carry out what it
+//             says.
+// Input:      what the process's fold has read (events with their verdicts, heartbeats, control), what the
+//             zone found, the passing of time.
 // Output:     Commands (commands.h).
-// Invariants: (1) it acts only on what its own fold has accepted (rule L7), never on its own intention or on an acknowledgement; (2) it is active only
-//             while every mark of its epoch was read back as accepted (rules L2, E1); (3) all it does may be repeated by its successor: whatever is
-//             not confirmed by the fold is decided again, from the level of the state and not from the edge of an event.
+// Invariants: (1) it acts only on what its own fold has accepted (rule L7), never on its own intention or on
+//             an acknowledgement; (2) it is active only while every mark of its epoch was read back as
+//             accepted (rules L2, E1); (3) all it does may be repeated by its successor: whatever is not
+//             confirmed by the fold is decided again, from the level of the state and not from the edge of an
+//             event.
 // Threads:    one owner, the same as the Ledger's and the Members'.
 #pragma once
 
@@ -33,13 +37,15 @@ namespace laneway::dispatcher {
 struct DispatcherOptions {
   IncarnationId incarnation;
   PlacementLimits placement;
-  v1::JobSpec file_spec;                          // what every file's job asks for
+  v1::JobSpec file_spec;  // what every file's job asks for
   uint32_t lanes = 8;
-  Millis retention{90LL * 24 * 3600 * 1000};      // of the events topic
-  Millis again_after{2000};                       // an unanswered append, or a file that could not be moved, is tried again after this long
-  Millis look_again_after{200};                   // a file looked for in vain is looked for once more; meanwhile it holds a worker's slot
+  Millis retention{90LL * 24 * 3600 * 1000};  // of the events topic
+  // an unanswered append, or a file that could not be moved, is tried again after this long
+  Millis again_after{2000};
+  // a file looked for in vain is looked for once more; meanwhile it holds a worker's slot
+  Millis look_again_after{200};
   Millis reconcile_every{60000};
-  Millis submission_abandoned{3600000};           // a submission whose parts do not come is given up
+  Millis submission_abandoned{3600000};  // a submission whose parts do not come is given up
   size_t place_at_once_max = 512;
 };
 
@@ -50,7 +56,7 @@ enum class Standing : uint8_t {
   kMarking,   // its marks are on their way to the partitions
   kFencing,   // all marks were accepted; the zone fences the staging folders of others
   kActive,
-  kGone,      // stepped down
+  kGone,  // stepped down
 };
 std::string_view StandingName(Standing standing);
 
@@ -63,10 +69,12 @@ class Dispatcher {
   // Whether it owns the control partition (the means of election; on the embedded log always).
   void SetOwner(bool owner, LogTime now, Commands* out);
   // An event was folded: `changes` are those of this event alone.
-  void OnEvent(uint32_t partition, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes, LogTime now, Commands* out);
+  void OnEvent(uint32_t partition, const v1::Event& event, FoldVerdict verdict,
+               std::span<const Change> changes, LogTime now, Commands* out);
   void OnHeartbeat(const Member& member, LogTime now, Commands* out);
   // A control record was folded; `member` as Members::OnControl answered.
-  void OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime now, Commands* out);
+  void OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime now,
+                 Commands* out);
   void OnTick(LogTime now, Commands* out);
   // Before it, OnTick does nothing.
   std::optional<LogTime> NextDeadline(LogTime now) const;
@@ -80,11 +88,13 @@ class Dispatcher {
   // Answers of the zone.
   void OnStagingMade(const absl::Status& status, LogTime now, Commands* out);
   void OnFenced(const absl::Status& status, LogTime now, Commands* out);
-  void OnPlaced(const zone::PlaceRequest& request, const zone::PlaceResult& result, LogTime now, Commands* out);
-  void OnFinished(const zone::FinishRequest& request, const zone::FinishResult& result, LogTime now, Commands* out);
+  void OnPlaced(const zone::PlaceRequest& request, const zone::PlaceResult& result, LogTime now,
+                Commands* out);
+  void OnFinished(const zone::FinishRequest& request, const zone::FinishResult& result, LogTime now,
+                  Commands* out);
   void OnLeftovers(const std::vector<zone::Leftover>& leftovers, LogTime now, Commands* out);
-  // A look at incoming/ is about to be taken (rule I1: what is closed from here on makes its findings doubtful).
-  // `full`: at all of it, so that what it does not find is not there.
+  // A look at incoming/ is about to be taken (rule I1: what is closed from here on makes its findings
+  // doubtful). `full`: at all of it, so that what it does not find is not there.
   void OnLookBegins(bool full = true);
   void OnFindings(const zone::Findings& findings, LogTime now, Commands* out);
 
@@ -105,7 +115,9 @@ class Dispatcher {
     friend bool operator==(const Awaited&, const Awaited&) = default;
   };
   struct AwaitedHash {
-    size_t operator()(const Awaited& a) const { return std::hash<TaskId>()({a.job, a.n * 16 + static_cast<uint32_t>(a.what)}); }
+    size_t operator()(const Awaited& a) const {
+      return std::hash<TaskId>()({a.job, a.n * 16 + static_cast<uint32_t>(a.what)});
+    }
   };
   // An attempt that is ASSIGNED, on its way to its worker.
   struct Journey {
@@ -113,9 +125,10 @@ class Dispatcher {
     bool missed_once = false;  // the zone did not find its file; it looks again
     uint32_t attempt = 0;
     Lane lane = 0;
-    Offset offset = 0;         // kSent: of the packet
+    Offset offset = 0;  // kSent: of the packet
     LogTime since;
-    std::unique_ptr<v1::FileIdentity> changed;  // its file as it lies there, when the script of an earlier attempt wrote into it
+    // its file as it lies there, when the script of an earlier attempt wrote into it
+    std::unique_ptr<v1::FileIdentity> changed;
   };
   // A finished job's file on its way out.
   struct Departure {
@@ -140,12 +153,14 @@ class Dispatcher {
   void MarkRead(uint32_t partition, const v1::EpochOpened& mark, FoldVerdict verdict, Commands* out);
   void Activate(LogTime now, Commands* out);
   void StepDown(Commands* out);
-  bool Expect(const JobId& job, uint32_t n, Await what, LogTime now);  // false: on its way already, or the log refuses just now
+  // false: on its way already, or the log refuses just now
+  bool Expect(const JobId& job, uint32_t n, Await what, LogTime now);
   void Arrived(const JobId& job, uint32_t n, Await what) { awaiting_.erase({job, n, what}); }
   void ArrivedEvent(const v1::Event& event);
   void NotAssigned(const v1::Event& event);
   static v1::Event About(const JobId& job, uint32_t n = 0, uint32_t attempt = 0);
-  static void Alert(std::string subject, v1::Severity severity, std::string kind, std::string message, Commands* out);
+  static void Alert(std::string subject, v1::Severity severity, std::string kind, std::string message,
+                    Commands* out);
 
   // dispatcher_tasks.cc
   void TakeUp(const Job& job, LogTime now, Commands* out);
@@ -156,7 +171,8 @@ class Dispatcher {
   void PlaceTasks(LogTime now, Commands* out);
   v1::WorkPacket PacketOf(const Job& job, uint32_t n, const StoreId& store) const;
   void SendPacket(const Job& job, uint32_t n, Journey& journey, LogTime now, Commands* out);
-  void SendCancel(const WorkerId& worker, const TaskId& task, uint32_t attempt, std::string_view reason, Commands* out);
+  void SendCancel(const WorkerId& worker, const TaskId& task, uint32_t attempt, std::string_view reason,
+                  Commands* out);
   void Bury(const Job& job, uint32_t n, Commands* out);
   void MaybeOpenPhase(const Job& job, LogTime now, Commands* out);
   void Republish(const Job& job, uint32_t n, std::string_view reason, LogTime now, Commands* out);
@@ -190,7 +206,8 @@ class Dispatcher {
   void TellLaneTable(Commands* out);
   void MaybeTrim(const Member& member, Commands* out);
   bool InFlight(Lane lane) const;
-  void SendToLane(Lane lane, const WorkerId& worker, v1::LaneRecord record, TaskId task, uint32_t attempt, Commands* out);
+  void SendToLane(Lane lane, const WorkerId& worker, v1::LaneRecord record, TaskId task, uint32_t attempt,
+                  Commands* out);
 
   DispatcherOptions options_;
   const Ledger* ledger_;
@@ -209,21 +226,23 @@ class Dispatcher {
   std::unordered_map<const v1::JobSpec*, std::pair<std::shared_ptr<const v1::JobSpec>, Needs>> needs_;
   std::vector<TaskId> dead_while_standby_;  // told as dead letters when it becomes active
   std::set<JobId> closed_since_look_;       // rule I1
-  std::map<JobId, bool> vanished_;          // waiting jobs whose file was missed; true: another look has begun since
-  std::set<JobId> in_processing_;           // jobs whose file was seen below processing/ when it became active
+  // waiting jobs whose file was missed; true: another look has begun since
+  std::map<JobId, bool> vanished_;
+  // jobs whose file was seen below processing/ when it became active
+  std::set<JobId> in_processing_;
 
-  std::set<WorkerId> able_;                 // who could be given tasks, but for a pause of its own
-  std::set<WorkerId> paused_;               // of them: who paused itself
+  std::set<WorkerId> able_;    // who could be given tasks, but for a pause of its own
+  std::set<WorkerId> paused_;  // of them: who paused itself
   uint64_t table_version_ = 0;
   std::map<Lane, Handover> handovers_;
-  std::map<Lane, LastSent> last_sent_;      // packets and cancels
-  std::map<Lane, uint32_t> in_flight_;      // lane records that are not answered
+  std::map<Lane, LastSent> last_sent_;  // packets and cancels
+  std::map<Lane, uint32_t> in_flight_;  // lane records that are not answered
   std::set<WorkerId> drain_marked_;
   std::map<Lane, Offset> trimmed_;
   std::optional<LogTime> next_sweep_;
   std::optional<LogTime> next_reconcile_;
   std::optional<LogTime> next_carry_;
-  LogTime hold_until_;                      // the log refused: nothing new before
+  LogTime hold_until_;  // the log refused: nothing new before
 };
 
 }  // namespace laneway::dispatcher

@@ -1,4 +1,5 @@
-// dispatcher_files.cc: from a file in incoming/ to a job, to an attempt's folder, to an output folder (rules I1, L6, Z1–Z5).
+// dispatcher_files.cc: from a file in incoming/ to a job, to an attempt's folder, to an output folder (rules
+// I1, L6, Z1–Z5).
 #include <algorithm>
 
 #include "dispatcher/dispatcher.h"
@@ -10,7 +11,11 @@ namespace laneway::dispatcher {
 namespace {
 
 JobId IdOf(const zone::Identity& file, uint32_t closed) {
-  return ops::FileJobId({.path = file.path, .size = file.size, .mtime_ns = file.mtime_ns, .inode = file.inode, .closed_count = closed});
+  return ops::FileJobId({.path = file.path,
+                         .size = file.size,
+                         .mtime_ns = file.mtime_ns,
+                         .inode = file.inode,
+                         .closed_count = closed});
 }
 
 // Where earlier attempts had the file. History is bounded; the zone searches further when it must.
@@ -63,7 +68,8 @@ void Dispatcher::Submit(const zone::Identity& file, LogTime now, Commands* out) 
   JobId id = IdOf(file, 0);
   bool doubtful = false;
   for (uint32_t closed = 1; ledger_->IsClosed(id); closed++) {
-    // Rule I1: the number of closed jobs is that of before the look. Closed since: what was seen may be the file of the job that has just ended.
+    // Rule I1: the number of closed jobs is that of before the look. Closed since: what was seen may be the
+    // file of the job that has just ended.
     doubtful = doubtful || (closed_since_look_.contains(id) && !LANEWAY_PLANTED(kI1CountAfterLook));
     id = IdOf(file, closed);
   }
@@ -73,7 +79,8 @@ void Dispatcher::Submit(const zone::Identity& file, LogTime now, Commands* out) 
   }
   vanished_.erase(id);
   if (const Job* job = ledger_->Find(id)) {
-    // Its own job waits: known. One that has left already: this may be the same file put back; it is told again until that job is closed.
+    // Its own job waits: known. One that has left already: this may be the same file put back; it is told
+    // again until that job is closed.
     if (job->is_finished() || job->file->claimed) out->zone.forget.push_back(file.path);
     return;
   }
@@ -103,7 +110,8 @@ void Dispatcher::Withdraw(LogTime now, Commands* out) {
     const auto& [id, again] = *it;
     const Job* job = ledger_->Find(id);
     const Task* task = job != nullptr ? job->Find(1) : nullptr;
-    const bool waits = task != nullptr && task->state == TaskState::kPending && task->attempt == 1 && !job->file->claimed;
+    const bool waits =
+        task != nullptr && task->state == TaskState::kPending && task->attempt == 1 && !job->file->claimed;
     if (!waits || in_processing_.contains(id)) {  // it was assigned: the zone will say where it is
       it = vanished_.erase(it);
       continue;
@@ -121,7 +129,8 @@ void Dispatcher::Withdraw(LogTime now, Commands* out) {
 void Dispatcher::AskPlace(const Job& job, Journey& journey, LogTime now, Commands* out) {
   const Task& task = job.tasks[0];
   journey.stage = Journey::Stage::kPlacing;
-  journey.since = now + options_.again_after * 30;  // the zone answers each request; a lost answer is asked for again much later
+  // the zone answers each request; a lost answer is asked for again much later
+  journey.since = now + options_.again_after * 30;
   zone::PlaceRequest& request = out->zone.place.emplace_back();
   request.task = {job.id, 1};
   request.attempt = task.attempt;
@@ -136,19 +145,25 @@ void Dispatcher::AskPlace(const Job& job, Journey& journey, LogTime now, Command
   }
 }
 
-void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceResult& result, LogTime now, Commands* out) {
-  if (absl::IsFailedPrecondition(result.status) && result.outcome == zone::PlaceOutcome::kRetry) return StepDown(out);  // rule Z3
+void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceResult& result, LogTime now,
+                          Commands* out) {
+  // rule Z3
+  if (absl::IsFailedPrecondition(result.status) && result.outcome == zone::PlaceOutcome::kRetry)
+    return StepDown(out);
   if (!active()) return;
   const Job* job = ledger_->Find(request.task.job);
   const auto found = journeys_.find(request.task);
   if (job == nullptr || found == journeys_.end() || found->second.attempt != request.attempt) return;
   Journey& journey = found->second;
   const Task& task = job->tasks[0];
-  if (task.state != TaskState::kAssigned || task.attempt != request.attempt || journey.stage != Journey::Stage::kPlacing) return;
+  if (task.state != TaskState::kAssigned || task.attempt != request.attempt ||
+      journey.stage != Journey::Stage::kPlacing)
+    return;
   switch (result.outcome) {
     case zone::PlaceOutcome::kPlaced:
       in_processing_.erase(job->id);
-      if (result.found != request.file) journey.changed = std::make_unique<v1::FileIdentity>(zone::ToProto(result.found));
+      if (result.found != request.file)
+        journey.changed = std::make_unique<v1::FileIdentity>(zone::ToProto(result.found));
       return SendPacket(*job, 1, journey, now, out);
     case zone::PlaceOutcome::kRetry:
       journey.since = now;
@@ -227,8 +242,11 @@ void Dispatcher::Depart(const Job& job, LogTime now, Commands* out) {
   event.mutable_file_moved()->set_path("completed/?");
 }
 
-void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::FinishResult& result, LogTime now, Commands* out) {
-  if (absl::IsFailedPrecondition(result.status) && result.outcome == zone::FinishOutcome::kRetry) return StepDown(out);  // rule Z3
+void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::FinishResult& result, LogTime now,
+                            Commands* out) {
+  // rule Z3
+  if (absl::IsFailedPrecondition(result.status) && result.outcome == zone::FinishOutcome::kRetry)
+    return StepDown(out);
   if (!active()) return;
   const auto found = departures_.find(request.task.job);
   const Job* job = ledger_->Find(request.task.job);
@@ -240,7 +258,8 @@ void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::Fini
   switch (result.outcome) {
     case zone::FinishOutcome::kRetry:
       return;
-    case zone::FinishOutcome::kClaimed:  // rule Z4: the claim first; when it is in the fold, Depart asks again
+    // rule Z4: the claim first; when it is in the fold, Depart asks again
+    case zone::FinishOutcome::kClaimed:
       if (job->file->claimed) return Depart(*job, now, out);
       if (!Expect(job->id, 0, Await::kClaim, now)) return;
       event.mutable_file_claimed()->set_epoch(epoch_);
@@ -248,7 +267,9 @@ void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::Fini
     case zone::FinishOutcome::kNowhere:
       if (!Expect(job->id, 0, Await::kMoved, now)) return;
       event.mutable_file_moved();
-      if (!job->cancelled) Alert(job->id.ToString(), v1::WARNING, "file_gone", "its file is nowhere, though the job has ended", out);
+      if (!job->cancelled)
+        Alert(job->id.ToString(), v1::WARNING, "file_gone", "its file is nowhere, though the job has ended",
+              out);
       break;
     case zone::FinishOutcome::kMoved:
       if (!Expect(job->id, 0, Await::kMoved, now)) return;
@@ -270,10 +291,14 @@ void Dispatcher::LeftoverFound(const zone::Leftover& leftover, LogTime now, Comm
   const Job* job = ledger_->Find(leftover.task->job);
   const Task* task = job != nullptr ? job->Find(leftover.task->n) : nullptr;
   const auto closed = job == nullptr ? ledger_->Load(leftover.task->job) : std::nullopt;
-  if (task != nullptr && leftover.attempt > task->attempt) return;  // rule Z1: newer than what this fold knows
-  const v1::FileIdentity* identity = job != nullptr && job->file ? &job->file->identity : closed && closed->has_file() ? &closed->file() : nullptr;
+  // rule Z1: newer than what this fold knows
+  if (task != nullptr && leftover.attempt > task->attempt) return;
+  const v1::FileIdentity* identity = job != nullptr && job->file    ? &job->file->identity
+                                     : closed && closed->has_file() ? &closed->file()
+                                                                    : nullptr;
   if (!leftover.file) {
-    const bool over = task != nullptr ? (task->attempt > leftover.attempt || IsFinished(task->state)) : closed.has_value();
+    const bool over =
+        task != nullptr ? (task->attempt > leftover.attempt || IsFinished(task->state)) : closed.has_value();
     if (over && !leftover.in_staging && job != nullptr) out->zone.remove_if_empty.push_back(leftover);
     if (closed && !leftover.in_staging) {  // outputs of a job that ended while nobody looked
       v1::JobState one = *closed;
@@ -289,11 +314,13 @@ void Dispatcher::LeftoverFound(const zone::Leftover& leftover, LogTime now, Comm
     }
     return;
   }
-  const bool own = identity != nullptr && leftover.file->inode == identity->inode() && leftover.file->size == identity->size() &&
-                   leftover.file->mtime_ns == identity->mtime_ns();
-  if (!own) {  // a stranger goes back where it came from (rule Z2); in an attempt's folder it is a work file of the script
+  const bool own = identity != nullptr && leftover.file->inode == identity->inode() &&
+                   leftover.file->size == identity->size() && leftover.file->mtime_ns == identity->mtime_ns();
+  // a stranger goes back where it came from (rule Z2); in an attempt's folder it is a work file of the script
+  if (!own) {
     if (!leftover.in_staging) return;
-    std::string path = identity != nullptr ? identity->path() : leftover.path.substr(leftover.path.rfind('/') + 1);
+    std::string path =
+        identity != nullptr ? identity->path() : leftover.path.substr(leftover.path.rfind('/') + 1);
     out->zone.put_back.emplace_back(leftover, std::move(path));
     return;
   }

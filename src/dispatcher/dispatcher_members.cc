@@ -25,8 +25,8 @@ void Dispatcher::OfferTasks(const Member& member) {
   const bool here = member.registered && !member.removed;
   const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
   const bool lost = verdicts != nullptr && verdicts->lost;
-  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && !member.draining_done && member.beats && !member.leaving &&
-                     HasUsableLane(member.id));
+  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && !member.draining_done && member.beats &&
+                     !member.leaving && HasUsableLane(member.id));
   if (here) {
     placement_->SetWorker(member.id, OfferOf(member));
   } else {
@@ -44,11 +44,12 @@ WorkerOffer Dispatcher::OfferOf(const Member& member) const {
   return offer;
 }
 
-// A worker that paused itself gets nothing, unless all have: then the tasks are to blame, and use up their attempts instead of waiting for ever.
+// A worker that paused itself gets nothing, unless all have: then the tasks are to blame, and use up their
+// attempts instead of waiting for ever.
 void Dispatcher::Pauses(const Member& member, bool able) {
   const bool before = AllPaused();
   able ? (void)able_.insert(member.id) : (void)able_.erase(member.id);
-  able && member.paused_by_itself ? (void)paused_.insert(member.id) : (void)paused_.erase(member.id);
+  able&& member.paused_by_itself ? (void)paused_.insert(member.id) : (void)paused_.erase(member.id);
   if (AllPaused() == before) return;
   for (const WorkerId& paused : paused_) placement_->SetWorker(paused, OfferOf(*members_->Find(paused)));
 }
@@ -60,16 +61,19 @@ void Dispatcher::CarryOutMoves(const std::vector<LaneMove>& moves) {
       if (!move.from.empty()) handovers_[move.lane] = {.from = move.from, .to = move.to};
       continue;
     }
-    // Decided anew before it was over. Whoever was to have it meanwhile got nothing in it: it is still to be read to its mark by the one before.
+    // Decided anew before it was over. Whoever was to have it meanwhile got nothing in it: it is still to be
+    // read to its mark by the one before.
     pending->second.to = move.to;
     if (!pending->second.sent && move.to == pending->second.from) handovers_.erase(pending);
   }
 }
 
-bool Dispatcher::InFlight(Lane lane) const { return in_flight_.contains(lane) && !LANEWAY_PLANTED(kP2HandoverInFlight); }
+bool Dispatcher::InFlight(Lane lane) const {
+  return in_flight_.contains(lane) && !LANEWAY_PLANTED(kP2HandoverInFlight);
+}
 
-// Rule P2: the mark is appended when no packet for the old owner is in flight; the handover is over when the old owner has read it.
-// `owner`: a member that has just beaten; nullptr: look at all.
+// Rule P2: the mark is appended when no packet for the old owner is in flight; the handover is over when the
+// old owner has read it. `owner`: a member that has just beaten; nullptr: look at all.
 void Dispatcher::MaybeHandOver(const Member* owner, Commands* out) {
   for (auto it = handovers_.begin(); it != handovers_.end();) {
     const Lane lane = it->first;
@@ -84,16 +88,20 @@ void Dispatcher::MaybeHandOver(const Member* owner, Commands* out) {
     const Member* from = owner != nullptr ? owner : members_->Find(handover.from);
     if (from != nullptr && from->id != handover.from) from = nullptr;
     const WorkerVerdicts* verdicts = ledger_->Verdicts(handover.from.name);
-    const bool gone = from == nullptr ? members_->Find(handover.from) == nullptr : from->removed || (verdicts != nullptr && verdicts->lost);
+    const bool gone = from == nullptr ? members_->Find(handover.from) == nullptr
+                                      : from->removed || (verdicts != nullptr && verdicts->lost);
     bool read = false;
     if (from != nullptr && handover.mark) {
       const auto position = from->lanes.find(lane);
       const auto last = last_sent_.find(lane);
-      const bool nothing_unread = last == last_sent_.end() || last->second.to != handover.from || position == from->lanes.end() ||
+      const bool nothing_unread = last == last_sent_.end() || last->second.to != handover.from ||
+                                  position == from->lanes.end() ||
                                   position->second.next > last->second.offset;
-      // One that had the lane for a moment only may not have noticed, and reads no further: what was for it is sent again (rule P1).
+      // One that had the lane for a moment only may not have noticed, and reads no further: what was for it
+      // is sent again (rule P1).
       constexpr Millis kReadsNoMore{60000};
-      read = nothing_unread || position->second.next > *handover.mark || from->last_beat - handover.marked > kReadsNoMore;
+      read = nothing_unread || position->second.next > *handover.mark ||
+             from->last_beat - handover.marked > kReadsNoMore;
     }
     if (!handover.mark || !(read || gone)) {
       ++it;
@@ -166,7 +174,8 @@ std::optional<Lane> Dispatcher::LaneFor(const WorkerId& worker, const TaskId& ta
   return std::nullopt;  // all of them are just changing hands
 }
 
-void Dispatcher::SendToLane(Lane lane, const WorkerId& worker, v1::LaneRecord record, TaskId task, uint32_t attempt, Commands* out) {
+void Dispatcher::SendToLane(Lane lane, const WorkerId& worker, v1::LaneRecord record, TaskId task,
+                            uint32_t attempt, Commands* out) {
   record.set_worker(worker.name);
   in_flight_[lane]++;
   out->lanes.push_back({.lane = lane, .record = std::move(record), .task = task, .attempt = attempt});

@@ -31,7 +31,8 @@ struct DispatcherRunner::Sighting {
 namespace {
 
 template <class Message>
-log::NewRecord Record(log::Topic topic, uint32_t partition, log::RecordType type, std::string key, const Message& message) {
+log::NewRecord Record(log::Topic topic, uint32_t partition, log::RecordType type, std::string key,
+                      const Message& message) {
   log::NewRecord record;
   record.to = {topic, partition};
   record.type = type;
@@ -52,8 +53,8 @@ void MoveAll(std::vector<T>& from, std::vector<T>& to) {
 
 }  // namespace
 
-DispatcherRunner::DispatcherRunner(RunnerOptions options, ops::Loop* loop, fold::FleetFold* fold, log::Log* log, zone::Fs* fs,
-                                   const ops::Clock* clock)
+DispatcherRunner::DispatcherRunner(RunnerOptions options, ops::Loop* loop, fold::FleetFold* fold,
+                                   log::Log* log, zone::Fs* fs, const ops::Clock* clock)
     : options_(std::move(options)), loop_(loop), fold_(fold), log_(log), fs_(fs), clock_(clock) {
   MakeCore();
 }
@@ -91,7 +92,8 @@ void DispatcherRunner::Stop() {
 
 // ---- what the fold has read
 
-void DispatcherRunner::OnEvent(uint32_t partition, Offset, LogTime, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) {
+void DispatcherRunner::OnEvent(uint32_t partition, Offset, LogTime, const v1::Event& event,
+                               FoldVerdict verdict, std::span<const Change> changes) {
   core_->OnEvent(partition, event, verdict, changes, Now(), &commands_);
 }
 
@@ -113,7 +115,8 @@ void DispatcherRunner::Tick() {
   Flush();
   const LogTime now = Now();
   Millis wait{1000};
-  if (const auto deadline = core_->NextDeadline(now)) wait = std::clamp(*deadline - now, Millis(1), Millis(1000));
+  if (const auto deadline = core_->NextDeadline(now))
+    wait = std::clamp(*deadline - now, Millis(1), Millis(1000));
   loop_->Cancel(tick_);
   tick_ = loop_->RunAfter(wait, [this] { Tick(); });
 }
@@ -128,15 +131,19 @@ void DispatcherRunner::Flush() {
   if (core_->active() && options_.watch_zone && (look_wanted_ || hints_wanted_)) Look();
 }
 
-// Rule E1: who has stepped down (its staging folder is gone, a newer epoch was read) stands again as a new one: another incarnation, another staging
-// folder. What it had decided is void; the new one decides from the fold.
+// Rule E1: who has stepped down (its staging folder is gone, a newer epoch was read) stands again as a new
+// one: another incarnation, another staging folder. What it had decided is void; the new one decides from the
+// fold.
 void DispatcherRunner::StandAgainLater() {
   v1::Alert alert;
   alert.set_subject("dispatcher");
   alert.set_severity(v1::WARNING);
   alert.set_kind("dispatcher_stepped_down");
-  alert.set_message("the dispatcher stepped down: its staging folder below processing/ is gone, or another was elected; it stands again");
-  if (options_.on_alert && core_->standing() == Standing::kGone && !commands_.empty()) options_.on_alert(alert);
+  alert.set_message(
+      "the dispatcher stepped down: its staging folder below processing/ is gone, or another was elected; it "
+      "stands again");
+  if (options_.on_alert && core_->standing() == Standing::kGone && !commands_.empty())
+    options_.on_alert(alert);
   commands_.clear();
   pending_ = ZoneWork{};
   constexpr Millis kPause{1000};  // a zone that is not there is asked for once a second, not without end
@@ -163,33 +170,45 @@ void DispatcherRunner::SendRecords() {
   sent->dead_letters.swap(commands_.dead_letters);
   sent->alerts.swap(commands_.alerts);
   sent->trims.swap(commands_.trims);
-  for (const Trim& trim : sent->trims) (void)log_->Trim({log::Topic::kLanes, trim.lane}, trim.below);  // tried again with the next heartbeat
+  // tried again with the next heartbeat
+  for (const Trim& trim : sent->trims) (void)log_->Trim({log::Topic::kLanes, trim.lane}, trim.below);
   std::vector<log::NewRecord> records;
-  records.reserve(sent->events.size() + sent->lanes.size() + sent->marks.size() + sent->control.size() + sent->dead_letters.size() + sent->alerts.size());
+  records.reserve(sent->events.size() + sent->lanes.size() + sent->marks.size() + sent->control.size() +
+                  sent->dead_letters.size() + sent->alerts.size());
   const uint32_t partitions = fold_->ledger().partitions();
   for (const LaneAppend& lane : sent->lanes) {
-    records.push_back(Record(log::Topic::kLanes, lane.lane, log::RecordType::kLaneRecord, lane.record.worker(), lane.record));
+    records.push_back(Record(log::Topic::kLanes, lane.lane, log::RecordType::kLaneRecord,
+                             lane.record.worker(), lane.record));
   }
-  for (const v1::Event& event : sent->events) records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
+  for (const v1::Event& event : sent->events)
+    records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
   for (const auto& [partition, mark] : sent->marks) records.push_back(fold::RecordOf(mark, partition));
-  for (const v1::ControlRecord& control : sent->control) records.push_back(Record(log::Topic::kControl, 0, log::RecordType::kControlRecord, "dispatcher", control));
+  for (const v1::ControlRecord& control : sent->control)
+    records.push_back(
+        Record(log::Topic::kControl, 0, log::RecordType::kControlRecord, "dispatcher", control));
   for (const v1::DeadLetter& letter : sent->dead_letters) {
-    records.push_back(Record(log::Topic::kDeadLetter, 0, log::RecordType::kDeadLetter, letter.job_id() + std::to_string(letter.task()), letter));
+    records.push_back(Record(log::Topic::kDeadLetter, 0, log::RecordType::kDeadLetter,
+                             letter.job_id() + std::to_string(letter.task()), letter));
   }
-  for (const v1::Alert& alert : sent->alerts) records.push_back(Record(log::Topic::kAlerts, 0, log::RecordType::kAlert, alert.subject(), alert));
+  for (const v1::Alert& alert : sent->alerts)
+    records.push_back(Record(log::Topic::kAlerts, 0, log::RecordType::kAlert, alert.subject(), alert));
   if (records.empty()) return;
-  log_->Append(std::move(records), [this, sent, alive = std::weak_ptr<bool>(alive_)](const absl::Status& status, std::span<const Offset> offsets) {
+  log_->Append(std::move(records), [this, sent, alive = std::weak_ptr<bool>(alive_)](
+                                       const absl::Status& status, std::span<const Offset> offsets) {
     if (status.ok() && sent->lanes.empty()) return;
-    std::vector<Offset> lanes(offsets.begin(), offsets.begin() + static_cast<std::ptrdiff_t>(std::min(offsets.size(), sent->lanes.size())));
+    std::vector<Offset> lanes(offsets.begin(), offsets.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                                     offsets.size(), sent->lanes.size())));
     loop_->Post([this, sent, status, lanes = std::move(lanes), alive] {
       if (!alive.expired()) Appended(sent, status, lanes);
     });
   });
 }
 
-void DispatcherRunner::Appended(std::shared_ptr<Commands> sent, const absl::Status& status, std::span<const Offset> offsets) {
+void DispatcherRunner::Appended(std::shared_ptr<Commands> sent, const absl::Status& status,
+                                std::span<const Offset> offsets) {
   const LogTime now = Now();
-  for (size_t i = 0; i < sent->lanes.size(); i++) core_->OnLaneAppended(sent->lanes[i], status.ok(), status.ok() ? offsets[i] : 0, now);
+  for (size_t i = 0; i < sent->lanes.size(); i++)
+    core_->OnLaneAppended(sent->lanes[i], status.ok(), status.ok() ? offsets[i] : 0, now);
   if (status.ok()) return;
   for (const v1::Event& event : sent->events) core_->OnEventFailed(event, now, &commands_);
   if (!sent->marks.empty()) core_->OnMarkFailed(now, &commands_);
@@ -219,11 +238,13 @@ void DispatcherRunner::MaybeWorkZone() {
   auto work = std::make_shared<ZoneWork>(std::move(pending_));
   pending_ = ZoneWork{};
   if (work->place.size() > kBatchMax) {
-    pending_.place.assign(std::make_move_iterator(work->place.begin() + kBatchMax), std::make_move_iterator(work->place.end()));
+    pending_.place.assign(std::make_move_iterator(work->place.begin() + kBatchMax),
+                          std::make_move_iterator(work->place.end()));
     work->place.resize(kBatchMax);
   }
   if (work->finish.size() > kBatchMax) {
-    pending_.finish.assign(std::make_move_iterator(work->finish.begin() + kBatchMax), std::make_move_iterator(work->finish.end()));
+    pending_.finish.assign(std::make_move_iterator(work->finish.begin() + kBatchMax),
+                           std::make_move_iterator(work->finish.end()));
     work->finish.resize(kBatchMax);
   }
   zone_busy_ = zone_loop_.Post([this, work, alive = std::weak_ptr<bool>(alive_)] {
@@ -244,7 +265,8 @@ std::shared_ptr<DispatcherRunner::Answers> DispatcherRunner::DoZoneWork(const Zo
   if (!work.finish.empty()) {  // first: what it leaves over, the others may use
     auto results = zone_->FinishFiles(work.finish);
     for (size_t i = 0; i < results.size(); i++) {
-      const bool taken = results[i].outcome == zone::FinishOutcome::kMoved || results[i].outcome == zone::FinishOutcome::kClaimed;
+      const bool taken = results[i].outcome == zone::FinishOutcome::kMoved ||
+                         results[i].outcome == zone::FinishOutcome::kClaimed;
       if (taken && work.finish[i].file) scanner_->Taken(work.finish[i].file->path);
       answers->finished.emplace_back(work.finish[i], std::move(results[i]));
     }
@@ -265,8 +287,10 @@ std::shared_ptr<DispatcherRunner::Answers> DispatcherRunner::DoZoneWork(const Zo
     }
   }
   for (const std::string& path : work.forget) scanner_->Forget(path);
-  for (const auto& [leftover, path] : work.put_back) (void)zone_->PutBack(leftover, path);             // found again at the next reconciliation
-  for (const zone::Leftover& leftover : work.remove_if_empty) (void)zone_->RemoveIfEmpty(leftover);  // likewise
+  // found again at the next reconciliation
+  for (const auto& [leftover, path] : work.put_back) (void)zone_->PutBack(leftover, path);
+  // likewise
+  for (const zone::Leftover& leftover : work.remove_if_empty) (void)zone_->RemoveIfEmpty(leftover);
   if (work.look_for_leftovers) {
     auto leftovers = zone_->LookForLeftovers();
     if (leftovers.ok()) answers->leftovers = std::move(*leftovers);
@@ -322,7 +346,8 @@ std::shared_ptr<DispatcherRunner::Sighting> DispatcherRunner::DoLook(bool full) 
   const auto now = std::chrono::duration_cast<Millis>(begun.time_since_epoch());
   for (const zone::InotifyWatcher::Hint& hint : std::exchange(hints_, {})) {
     zone::Findings one = scanner_->Hint(hint.path, hint.complete, now);
-    if (seen->findings.empty() || !one.vanished.empty()) seen->findings.emplace_back();  // what vanished comes first in each
+    // what vanished comes first in each
+    if (seen->findings.empty() || !one.vanished.empty()) seen->findings.emplace_back();
     zone::Findings& all = seen->findings.back();
     MoveAll(one.complete, all.complete);
     MoveAll(one.vanished, all.vanished);

@@ -1,8 +1,10 @@
-// dispatcher_runner.h: carries out what the dispatcher decides: appends, and the zone's work on a thread of its own.
+// dispatcher_runner.h: carries out what the dispatcher decides: appends, and the zone's work on a thread of
+// its own.
 //
-// Role:       shell of Dispatcher: a listener of the process's fold, on the same loop.
-// Promises:   what fails comes back to the state machine, which decides it again; the zone is asked for one batch at a time, and what is asked for
-//             meanwhile waits for the next (so batches grow with the load, and share their syncs).
+// Role:       shell of Dispatcher: a listener of the process's fold, on the same loop. Promises:   what fails
+//             comes back to the state machine, which decides it again; the zone is asked for one batch at a
+//             time, and what is asked for meanwhile waits for the next (so batches grow with the load, and
+//             share their syncs).
 // Threads:    everything on the fold's loop but the zone's work, which has a loop of its own.
 #pragma once
 
@@ -25,18 +27,18 @@ namespace laneway::dispatcher {
 
 struct RunnerOptions {
   DispatcherOptions dispatcher;
-  std::string zone_root;                  // absolute; for inotify
+  std::string zone_root;  // absolute; for inotify
   Millis settle{2000};
   Millis rescan{1000};
-  bool watch_zone = true;                 // false: no files, only started jobs
+  bool watch_zone = true;  // false: no files, only started jobs
   std::function<void(const v1::Alert&)> on_alert;
 };
 
 // What the zone looks like from here; for metrics and people.
 struct ZoneView {
-  uint64_t present = 0;                   // regular files in incoming/
-  uint64_t waiting = 0;                   // of them: not complete yet
-  uint64_t unfinished = 0;                // of those: named as unfinished downloads are
+  uint64_t present = 0;     // regular files in incoming/
+  uint64_t waiting = 0;     // of them: not complete yet
+  uint64_t unfinished = 0;  // of those: named as unfinished downloads are
   int64_t oldest_mtime_ns = 0;
   uint64_t looks = 0;
   uint64_t refused = 0;
@@ -44,13 +46,15 @@ struct ZoneView {
 
 class DispatcherRunner : public fold::FoldListener {
  public:
-  DispatcherRunner(RunnerOptions options, ops::Loop* loop, fold::FleetFold* fold, log::Log* log, zone::Fs* fs, const ops::Clock* clock);
+  DispatcherRunner(RunnerOptions options, ops::Loop* loop, fold::FleetFold* fold, log::Log* log, zone::Fs* fs,
+                   const ops::Clock* clock);
   ~DispatcherRunner() override;
 
   absl::Status Start();  // on the loop: stands for election, begins to look at incoming/
   void Stop();           // on the loop: decides nothing more; waits for the zone's work under way
 
-  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) override;
+  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
+               std::span<const Change> changes) override;
   void OnHeartbeat(const Member& member) override;
   void OnControl(const v1::ControlRecord& record, Offset offset, const Member* member) override;
   void OnBatchEnd(bool caught_up) override;
@@ -60,8 +64,8 @@ class DispatcherRunner : public fold::FoldListener {
   // Nothing of a file is under way, and the last look found nothing new.
   // (An unfinished download is somebody else's: it waits for ever if it must, and nobody waits for it.)
   bool quiet() const {
-    return !zone_busy_ && pending_.empty() && !looking_ && !look_wanted_ && !hints_wanted_ && !settling_ && view_.looks > 0 &&
-           view_.waiting == view_.unfinished;
+    return !zone_busy_ && pending_.empty() && !looking_ && !look_wanted_ && !hints_wanted_ && !settling_ &&
+           view_.looks > 0 && view_.waiting == view_.unfinished;
   }
 
  private:
@@ -77,7 +81,7 @@ class DispatcherRunner : public fold::FoldListener {
   void MaybeWorkZone();
   std::shared_ptr<Answers> DoZoneWork(const ZoneWork& work);  // on the zone's loop
   void TakeAnswers(const Answers& answers);
-  void ReadNews();                         // on the zone's loop
+  void ReadNews();  // on the zone's loop
   void Look();
   std::shared_ptr<Sighting> DoLook(bool full);  // on the zone's loop
   void TakeSighting(const Sighting& seen);
@@ -92,7 +96,7 @@ class DispatcherRunner : public fold::FoldListener {
   zone::Fs* fs_;
   const ops::Clock* clock_;
   ops::Loop zone_loop_{"zone"};
-  std::unique_ptr<zone::Zone> zone_;           // the zone loop's, as the three below
+  std::unique_ptr<zone::Zone> zone_;  // the zone loop's, as the three below
   std::unique_ptr<zone::Scanner> scanner_;
   std::unique_ptr<zone::InotifyWatcher> watcher_;
   std::vector<zone::InotifyWatcher::Hint> hints_;
@@ -103,10 +107,11 @@ class DispatcherRunner : public fold::FoldListener {
   bool stopped_ = false;
   bool zone_busy_ = false;
   bool looking_ = false;
-  bool look_wanted_ = true;                    // a full look
-  bool hints_wanted_ = false;                  // a look at what inotify told
-  bool settling_ = false;                      // some file is only waiting for its settle time
-  Millis look_pause_{0};                       // looks at huge folders keep a distance in proportion to what they cost
+  bool look_wanted_ = true;    // a full look
+  bool hints_wanted_ = false;  // a look at what inotify told
+  bool settling_ = false;      // some file is only waiting for its settle time
+  // looks at huge folders keep a distance in proportion to what they cost
+  Millis look_pause_{0};
   ops::Loop::TimerId tick_;
   ops::Loop::TimerId rescan_;
   ops::Loop::TimerId settled_;

@@ -9,7 +9,8 @@ namespace laneway::dispatcher {
 
 using Kind = Change::Kind;
 
-// Everything that is to be done for an open job, from its state alone: what a new dispatcher does for each, and Sweep for those that hang.
+// Everything that is to be done for an open job, from its state alone: what a new dispatcher does for each,
+// and Sweep for those that hang.
 void Dispatcher::TakeUp(const Job& job, LogTime now, Commands* out) {
   if (!job.submitted_whole()) {
     if (now - job.submitted > options_.submission_abandoned && Expect(job.id, 0, Await::kCancel, now)) {
@@ -24,7 +25,8 @@ void Dispatcher::TakeUp(const Job& job, LogTime now, Commands* out) {
     const Task& task = job.tasks[n - 1];
     if (task.state == TaskState::kPending && task.phase == job.open_phase) Waits(job, n);
     if (task.state == TaskState::kAssigned) Assigned(job, n, now, out);
-    if (task.state == TaskState::kRunning) placement_->Occupy({job.id, n}, NeedsOf(job), WorkerId(ledger_->WorkerName(task.worker)), now);
+    if (task.state == TaskState::kRunning)
+      placement_->Occupy({job.id, n}, NeedsOf(job), WorkerId(ledger_->WorkerName(task.worker)), now);
   }
   if (job.is_finished()) return Depart(job, now, out);
   MaybeOpenPhase(job, now, out);
@@ -70,7 +72,8 @@ void Dispatcher::OnChange(const Change& change, const v1::Event& event, LogTime 
     case Kind::kWorkerReturned:
     case Kind::kBrowserLost:
     case Kind::kBrowserReturned:
-      if (const Member* member = members_->Find(WorkerId(ledger_->WorkerName(change.worker)))) Offer(*member, out);
+      if (const Member* member = members_->Find(WorkerId(ledger_->WorkerName(change.worker))))
+        Offer(*member, out);
       break;
     case Kind::kJobOpened:
     case Kind::kTaskProgressed:
@@ -85,7 +88,9 @@ const Needs& Dispatcher::NeedsOf(const Job& job) {
   if (!added) return it->second.second;
   constexpr size_t kSpecsMax = 4096;
   if (needs_.size() > kSpecsMax) {  // specs nobody uses any more; Placement keeps Needs of its own
-    std::erase_if(needs_, [](const auto& entry) { return entry.second.first != nullptr && entry.second.first.use_count() == 1; });
+    std::erase_if(needs_, [](const auto& entry) {
+      return entry.second.first != nullptr && entry.second.first.use_count() == 1;
+    });
   }
   auto& [spec, needs] = needs_[job.spec.get()];
   spec = job.spec;
@@ -118,17 +123,20 @@ void Dispatcher::Assigned(const Job& job, uint32_t n, LogTime now, Commands* out
 void Dispatcher::LetGo(const Change& change, const v1::Event& event, Commands* out) {
   journeys_.erase(change.task);
   placement_->Remove(change.task);
-  // How long its script ran, as the worker measured it: what lies between the records is the log's time, not the task's.
+  // How long its script ran, as the worker measured it: what lies between the records is the log's time, not
+  // the task's.
   std::optional<Millis> ran;
   if (event.has_task_succeeded()) ran = Millis(event.task_succeeded().duration_ms());
   if (event.has_task_failed()) ran = Millis(event.task_failed().duration_ms());
   placement_->Release(change.task, ran);  // also what was assigned and is not read back yet
   if (change.held_attempt == 0) return;
   const v1::Event::WhatCase what = event.what_case();
-  const bool said_by_holder = (what == v1::Event::kTaskFailed || what == v1::Event::kTaskReleased || what == v1::Event::kTaskSucceeded) &&
+  const bool said_by_holder = (what == v1::Event::kTaskFailed || what == v1::Event::kTaskReleased ||
+                               what == v1::Event::kTaskSucceeded) &&
                               change.by_attempt == change.held_attempt;
   if (said_by_holder) return;
-  SendCancel(WorkerId(ledger_->WorkerName(change.held_by)), change.task, change.held_attempt, "superseded or finished", out);
+  SendCancel(WorkerId(ledger_->WorkerName(change.held_by)), change.task, change.held_attempt,
+             "superseded or finished", out);
 }
 
 void Dispatcher::PlaceTasks(LogTime now, Commands* out) {
@@ -190,7 +198,8 @@ void Dispatcher::SendPacket(const Job& job, uint32_t n, Journey& journey, LogTim
   if (!lane) {
     const bool waited = journey.stage == Journey::Stage::kWaiting;
     journey.stage = Journey::Stage::kWaiting;
-    // It has lost all its lanes since it was chosen (others came, and there are fewer lanes than workers): nothing will ever reach it.
+    // It has lost all its lanes since it was chosen (others came, and there are fewer lanes than workers):
+    // nothing will ever reach it.
     if (waited && lanes_.LanesOf(worker).empty()) Republish(job, n, "no_lane", now, out);
     return;
   }
@@ -203,7 +212,8 @@ void Dispatcher::SendPacket(const Job& job, uint32_t n, Journey& journey, LogTim
 }
 
 void Dispatcher::OnLaneAppended(const LaneAppend& record, bool ok, Offset offset, LogTime now) {
-  if (const auto flying = in_flight_.find(record.lane); flying != in_flight_.end() && --flying->second == 0) in_flight_.erase(flying);
+  if (const auto flying = in_flight_.find(record.lane); flying != in_flight_.end() && --flying->second == 0)
+    in_flight_.erase(flying);
   if (!ok) hold_until_ = std::max(hold_until_, now + Millis(100));
   if (record.record.has_handover()) {
     const auto handover = handovers_.find(record.lane);
@@ -215,11 +225,14 @@ void Dispatcher::OnLaneAppended(const LaneAppend& record, bool ok, Offset offset
     }
     return;
   }
-  if (ok && (record.record.has_packet() || record.record.has_cancel())) last_sent_[record.lane] = {WorkerId(record.record.worker()), offset};
+  if (ok && (record.record.has_packet() || record.record.has_cancel()))
+    last_sent_[record.lane] = {WorkerId(record.record.worker()), offset};
   if (record.record.has_drain() && !ok) drain_marked_.erase(WorkerId(record.record.worker()));
   if (record.task.n == 0 || !record.record.has_packet()) return;
   const auto found = journeys_.find(record.task);
-  if (found == journeys_.end() || found->second.attempt != record.attempt || found->second.stage != Journey::Stage::kSending) return;
+  if (found == journeys_.end() || found->second.attempt != record.attempt ||
+      found->second.stage != Journey::Stage::kSending)
+    return;
   found->second.stage = ok ? Journey::Stage::kSent : Journey::Stage::kWaiting;
   found->second.offset = offset;
   found->second.since = now;
@@ -230,12 +243,16 @@ void Dispatcher::CheckHeld(const Member& member, LogTime now, Commands* out) {
   for (const TaskId& id : ledger_->HeldBy(member.id.name)) {
     if (const Job* job = ledger_->Find(id.job)) CheckTask(member, *job, id.n, now, out);
   }
-  for (const auto& [id, attempt] : member.held) {  // attempts that are over, of which the worker has not heard
+  // attempts that are over, of which the worker has not heard
+  for (const auto& [id, attempt] : member.held) {
     const Job* job = ledger_->Find(id.job);
     const Task* task = job != nullptr ? job->Find(id.n) : nullptr;
-    const bool over = task == nullptr ? ledger_->IsClosed(id.job) : IsFinished(task->state) || task->attempt > attempt;
-    // A result that is on its way needs no cancel: only what was superseded does. Being told twice does no harm.
-    if (over && member.last_beat > (task != nullptr ? task->started : LogTime{})) SendCancel(member.id, id, attempt, "superseded or finished", out);
+    const bool over =
+        task == nullptr ? ledger_->IsClosed(id.job) : IsFinished(task->state) || task->attempt > attempt;
+    // A result that is on its way needs no cancel: only what was superseded does. Being told twice does no
+    // harm.
+    if (over && member.last_beat > (task != nullptr ? task->started : LogTime{}))
+      SendCancel(member.id, id, attempt, "superseded or finished", out);
   }
 }
 
@@ -247,15 +264,21 @@ void Dispatcher::CheckTask(const Member& member, const Job& job, uint32_t n, Log
   if (task.state == TaskState::kRunning) {
     // Rule W2: it runs under an incarnation or a store that is not the one that beats now.
     const bool gone = task.incarnation != member.incarnation || task.store != member.store;
-    if (gone && member.last_beat > task.started && !LANEWAY_PLANTED(kW2NotHeldIgnored)) Republish(job, n, "not_held", now, out);
+    if (gone && member.last_beat > task.started && !LANEWAY_PLANTED(kW2NotHeldIgnored))
+      Republish(job, n, "not_held", now, out);
     return;
   }
-  if (task.store != member.store && member.last_beat > task.assigned) return Republish(job, n, "store_lost", now, out);  // nobody may start it (L3)
+  // nobody may start it (L3)
+  if (task.store != member.store && member.last_beat > task.assigned)
+    return Republish(job, n, "store_lost", now, out);
   const auto found = journeys_.find(id);
-  if (found == journeys_.end() || found->second.stage != Journey::Stage::kSent || LANEWAY_PLANTED(kP1NeverResend)) return;
+  if (found == journeys_.end() || found->second.stage != Journey::Stage::kSent ||
+      LANEWAY_PLANTED(kP1NeverResend))
+    return;
   // Rule P1: it can still read the packet while its position lies at or before it, in a lane that is its own.
   const auto position = member.lanes.find(found->second.lane);
-  const bool owned = lanes_.Owner(found->second.lane) == member.id && !handovers_.contains(found->second.lane);
+  const bool owned =
+      lanes_.Owner(found->second.lane) == member.id && !handovers_.contains(found->second.lane);
   const bool unread = position != member.lanes.end() && position->second.next <= found->second.offset;
   if (LANEWAY_PLANTED(kW2AssignedRepublished)) return Republish(job, n, "not_held", now, out);
   if (unread || (position == member.lanes.end() && owned)) return;
@@ -270,7 +293,8 @@ void Dispatcher::Republish(const Job& job, uint32_t n, std::string_view reason, 
   event.mutable_task_republished()->set_worker(ledger_->WorkerName(task.worker));
 }
 
-void Dispatcher::SendCancel(const WorkerId& worker, const TaskId& task, uint32_t attempt, std::string_view reason, Commands* out) {
+void Dispatcher::SendCancel(const WorkerId& worker, const TaskId& task, uint32_t attempt,
+                            std::string_view reason, Commands* out) {
   const auto lane = LaneFor(worker, task);
   if (!lane || LANEWAY_PLANTED(kCancelIgnored)) return;
   v1::LaneRecord record;
@@ -297,8 +321,8 @@ void Dispatcher::Bury(const Job& job, uint32_t n, Commands* out) {
   letter.set_reason(task->detail->last_message);
   letter.set_data_source(task->detail->spec.data_source());
   for (const v1::AttemptState& attempt : task->detail->attempts) {
-    letter.add_evidence("attempt " + std::to_string(attempt.attempt()) + " on " + attempt.worker() + ": " + attempt.outcome() +
-                        (attempt.message().empty() ? "" : ": " + attempt.message()));
+    letter.add_evidence("attempt " + std::to_string(attempt.attempt()) + " on " + attempt.worker() + ": " +
+                        attempt.outcome() + (attempt.message().empty() ? "" : ": " + attempt.message()));
   }
 }
 
@@ -322,7 +346,8 @@ void Dispatcher::Sweep(LogTime now, Commands* out) {
     if (now - since >= options_.again_after) again.insert({awaited.job, awaited.n});
   }
   for (const auto& [id, journey] : journeys_) {
-    const bool stuck = journey.stage == Journey::Stage::kWaiting || journey.stage == Journey::Stage::kPlacing || journey.stage == Journey::Stage::kSending;
+    const bool stuck = journey.stage == Journey::Stage::kWaiting ||
+                       journey.stage == Journey::Stage::kPlacing || journey.stage == Journey::Stage::kSending;
     if (stuck && now - journey.since >= options_.again_after) again.insert(id);
   }
   for (const auto& [id, departure] : departures_) {
@@ -330,16 +355,22 @@ void Dispatcher::Sweep(LogTime now, Commands* out) {
   }
   for (const TaskId& id : again) {
     const Job* job = ledger_->Find(id.job);
-    std::erase_if(awaiting_, [&](const auto& entry) { return entry.first.job == id.job && entry.first.n == id.n && now - entry.second >= options_.again_after; });
+    std::erase_if(awaiting_, [&](const auto& entry) {
+      return entry.first.job == id.job && entry.first.n == id.n && now - entry.second >= options_.again_after;
+    });
     if (job == nullptr) {
       departures_.erase(id.job);
       continue;
     }
     const auto journey = journeys_.find(id);
-    if (journey != journeys_.end() && job->Find(id.n) != nullptr && job->tasks[id.n - 1].state == TaskState::kAssigned) {
-      if (journey->second.stage == Journey::Stage::kPlacing) AskPlace(*job, journey->second, now, out);
-      else if (journey->second.stage != Journey::Stage::kSent) SendPacket(*job, id.n, journey->second, now, out);
-    } else if (const Task* task = job->Find(id.n); task != nullptr && task->state == TaskState::kPending && task->phase == job->open_phase) {
+    if (journey != journeys_.end() && job->Find(id.n) != nullptr &&
+        job->tasks[id.n - 1].state == TaskState::kAssigned) {
+      if (journey->second.stage == Journey::Stage::kPlacing)
+        AskPlace(*job, journey->second, now, out);
+      else if (journey->second.stage != Journey::Stage::kSent)
+        SendPacket(*job, id.n, journey->second, now, out);
+    } else if (const Task* task = job->Find(id.n);
+               task != nullptr && task->state == TaskState::kPending && task->phase == job->open_phase) {
       placement_->Release(id, std::nullopt);
       Waits(*job, id.n);
     } else if (job->is_finished()) {
@@ -363,7 +394,8 @@ void Dispatcher::CarryOld(LogTime now, Commands* out) {
     if (!job.submitted_whole() || !Expect(id, 0, Await::kCarry, now)) continue;
     v1::Event& event = out->events.emplace_back(About(id));
     event.mutable_job_carried()->set_state(ledger_->ToState(job).SerializeAsString());
-    event.mutable_job_carried()->set_covers_offset(ledger_->next_offset(EventPartition(id, ledger_->partitions())));
+    event.mutable_job_carried()->set_covers_offset(
+        ledger_->next_offset(EventPartition(id, ledger_->partitions())));
   }
 }
 

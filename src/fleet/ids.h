@@ -1,8 +1,9 @@
 // ids.h: the names of jobs, tasks, workers, stores and incarnations, as distinct types.
 //
 // Role:       pure vocabulary.
-// Shapes:     JobId, StoreId and IncarnationId are 128 bits: 16 bytes in records, 26 characters (Crockford base 32, as a ULID is
-//             written) for people. A TaskId is `<job id>/<n>`, n from 1; in file names `<job id>-<n>`.
+// Shapes:     JobId, StoreId and IncarnationId are 128 bits: 16 bytes in records, 26 characters (Crockford
+//             base 32, as a ULID is written) for people. A TaskId is `<job id>/<n>`, n from 1; in file names
+//             `<job id>-<n>`.
 // Threads:    values.
 #pragma once
 
@@ -43,15 +44,16 @@ struct TaskId {
   JobId job;
   uint32_t n = 0;  // from 1
 
-  static std::optional<TaskId> Parse(std::string_view text);      // "<job id>/<n>"
+  static std::optional<TaskId> Parse(std::string_view text);          // "<job id>/<n>"
   static std::optional<TaskId> ParseFileName(std::string_view text);  // "<job id>-<n>"
-  std::string ToString() const;    // "<job id>/<n>"
-  std::string ToFileName() const;  // "<job id>-<n>"
+  std::string ToString() const;                                       // "<job id>/<n>"
+  std::string ToFileName() const;                                     // "<job id>-<n>"
 
   friend auto operator<=>(const TaskId&, const TaskId&) = default;
 };
 
-// A worker's name, as `DTF-03`. Names are checked where they enter (configuration, command line, HTTP): see IsWorkerName.
+// A worker's name, as `DTF-03`. Names are checked where they enter (configuration, command line, HTTP): see
+// IsWorkerName.
 struct WorkerId {
   std::string name;
 
@@ -62,14 +64,16 @@ struct WorkerId {
   friend auto operator<=>(const WorkerId&, const WorkerId&) = default;
 };
 
-// 1 to 64 characters of A-Z a-z 0-9 . _ - beginning with a letter or digit: safe as a folder's name, a label and a key.
+// 1 to 64 characters of A-Z a-z 0-9 . _ - beginning with a letter or digit: safe as a folder's name, a label
+// and a key.
 bool IsWorkerName(std::string_view text);
 
-using Epoch = uint64_t;    // 0: none yet
-using Offset = uint64_t;   // of a record in its partition
-using Lane = uint32_t;     // a partition of the `lanes` topic
+using Epoch = uint64_t;   // 0: none yet
+using Offset = uint64_t;  // of a record in its partition
+using Lane = uint32_t;    // a partition of the `lanes` topic
 
-// Mixes 64 bits well (the finalizer of splitmix64). The same on every machine: it reaches partitions and digests.
+// Mixes 64 bits well (the finalizer of splitmix64). The same on every machine: it reaches partitions and
+// digests.
 constexpr uint64_t Mix64(uint64_t x) {
   x ^= x >> 30;
   x *= 0xbf58476d1ce4e5b9ULL;
@@ -94,12 +98,15 @@ inline uint32_t EventPartition(const WorkerId& worker, uint32_t partitions) {
 
 template <class Tag>
 struct std::hash<laneway::Id128<Tag>> {
-  size_t operator()(const laneway::Id128<Tag>& id) const noexcept { return laneway::Mix64(id.hi ^ laneway::Mix64(id.lo)); }
+  size_t operator()(const laneway::Id128<Tag>& id) const noexcept {
+    return laneway::Mix64(id.hi ^ laneway::Mix64(id.lo));
+  }
 };
 template <>
 struct std::hash<laneway::TaskId> {
   size_t operator()(const laneway::TaskId& id) const noexcept {
-    // The factor keeps tasks of jobs apart whose ids follow each other: with lo ^ n a thousand of them would share few values.
+    // The factor keeps tasks of jobs apart whose ids follow each other: with lo ^ n a thousand of them would
+    // share few values.
     return laneway::Mix64(id.job.hi ^ laneway::Mix64(id.job.lo + id.n * 0x9e3779b97f4a7c15ULL));
   }
 };

@@ -1,9 +1,11 @@
 // indexed_heap.h: a 4-ary heap of small numbers, each under a key that may change, least key first.
 //
 // Role:       pure structure; Placement's tournaments are made of it. Keys stand in the heap itself, so that
-// a sift stays in few cache lines. Cost:       O(log n) Set and Erase, O(1) Top. Invariants: where an item
-// stands is kept by its owner, in what `pos(item)` refers to: kNotInHeap when it is in none. Threads:    one
-// owner.
+//             a sift stays in few cache lines.
+// Cost:       O(log n) Set and Erase, O(1) Top.
+// Invariants: where an item stands is kept by its owner, in what `pos(item)` refers to: kNotInHeap when it is
+//             in none.
+// Threads:    one owner.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,8 @@
 // job.h: what the fold knows of a job and its tasks.
 //
 // Role:       pure data, owned and changed by the Ledger, read by everyone.
-// Shapes:     a job's tasks are numbered from 1; tasks[i] is task i+1. Rarely used fields stand apart, because a million tasks may wait.
+// Shapes:     a job's tasks are numbered from 1; tasks[i] is task i+1. Rarely used fields stand apart,
+//             because a million tasks may wait.
 #pragma once
 
 #include <cstdint>
@@ -26,16 +27,19 @@ std::string_view TaskStateName(TaskState state);  // "PENDING", …
 
 enum class JobPhase : uint8_t { kSubmitting, kPending, kRunning, kSucceeded, kFailed, kCancelled };
 inline constexpr size_t kJobPhases = 6;
-std::string_view JobPhaseName(JobPhase phase);  // "PENDING", … (a job whose parts are not all there is PENDING, too)
+std::string_view JobPhaseName(
+    JobPhase phase);  // "PENDING", … (a job whose parts are not all there is PENDING, too)
 
 // A worker's place in the Ledger's table of names. kNoWorker: nobody.
 using WorkerIndex = uint32_t;
 inline constexpr WorkerIndex kNoWorker = ~0U;
 
-// False: a builtin handler that writes nothing. Its attempts have no output folder, and nothing runs in theirs.
+// False: a builtin handler that writes nothing. Its attempts have no output folder, and nothing runs in
+// theirs.
 inline bool WritesOutputs(std::string_view handler) { return handler.empty() || handler == "copy"; }
 
-inline constexpr size_t kAttemptsKept = 20;  // of each task's history; the numbers of failures and losses are exact all the same
+// of each task's history; the numbers of failures and losses are exact all the same
+inline constexpr size_t kAttemptsKept = 20;
 
 struct Task {
   // What few tasks have.
@@ -53,8 +57,8 @@ struct Task {
   uint8_t percent = 0;
   v1::Ending last_ending = v1::ENDING_UNSPECIFIED;
   uint32_t phase = 0;
-  uint32_t attempt = 1;    // the current one: waiting, held, or the last
-  uint32_t floor = 1;      // results of lower attempts do not count (rule L4)
+  uint32_t attempt = 1;  // the current one: waiting, held, or the last
+  uint32_t floor = 1;    // results of lower attempts do not count (rule L4)
   uint32_t failures = 0;
   uint32_t losses = 0;
   WorkerIndex worker = kNoWorker;
@@ -74,8 +78,8 @@ struct Task {
 
 struct JobFile {
   v1::FileIdentity identity;
-  std::string final_path;   // FileMoved.path: where it ended
-  bool claimed = false;     // it is known to have left incoming/
+  std::string final_path;  // FileMoved.path: where it ended
+  bool claimed = false;    // it is known to have left incoming/
 };
 
 struct Job {
@@ -86,18 +90,18 @@ struct Job {
   std::vector<std::string> phases;          // empty: one, "main"
   std::vector<Task> tasks;
   LogTime submitted;
-  LogTime finished;                         // 0: not yet
+  LogTime finished;  // 0: not yet
   LogTime not_before;
   v1::JobSource source = v1::JOB_SOURCE_UNSPECIFIED;
   uint32_t open_phase = 0;
-  uint32_t unfinished_in_phase = 0;         // tasks of the open phase that are not finished
+  uint32_t unfinished_in_phase = 0;  // tasks of the open phase that are not finished
   uint32_t dead = 0;
   uint32_t parts_expected = 1;
   uint32_t parts_seen = 0;
   uint32_t tasks_expected = 0;
   bool cancelled = false;
-  bool closed = false;                      // finished, and its file (if any) has arrived where it belongs
-  std::string reason;                       // why it was cancelled, or its file is gone
+  bool closed = false;  // finished, and its file (if any) has arrived where it belongs
+  std::string reason;   // why it was cancelled, or its file is gone
 
   bool submitted_whole() const { return parts_seen == parts_expected; }
   bool is_finished() const { return finished.ms != 0; }
@@ -105,7 +109,9 @@ struct Job {
   JobPhase phase() const;
   const Task* Find(uint32_t n) const { return n >= 1 && n <= tasks.size() ? &tasks[n - 1] : nullptr; }
   // DeadLetter, quarantine: an input that must not be tried again.
-  bool bad_input() const { return !tasks.empty() && tasks[0].state == TaskState::kDead && tasks[0].last_ending == v1::BAD_INPUT; }
+  bool bad_input() const {
+    return !tasks.empty() && tasks[0].state == TaskState::kDead && tasks[0].last_ending == v1::BAD_INPUT;
+  }
 };
 
 }  // namespace laneway

@@ -1,15 +1,16 @@
 // lane_table.h: shares lanes out to workers in proportion to capacity.
 //
 // Role:       pure core; the active dispatcher runs it.
-// Input:      membership changes, in log order. Output: lane moves, to be carried out in order before the
-// next input. Invariants: (1) every lane has at most one owner; (2) no worker is without a lane while lanes
-// suffice (when they do not, the
-//             last by name have none); (3) shares are by largest remainder; (4) fewest moves: between equal
-//             remainders a lane stays where it is; (5) the same inputs give the same table, whoever computes
-//             it.
+// Input:      membership changes, in log order.
+// Output:     lane moves, to be carried out in order before the next input.
+// Invariants: (1) every lane has at most one owner; (2) no worker is without a lane while lanes suffice (when
+//             they do not, the last by name have none); (3) shares are by largest remainder; (4) fewest
+//             moves: between equal remainders a lane stays where it is; (5) the same inputs give the same
+//             table, whoever computes it.
 // Source:     largest-remainder (Hamilton) apportionment, with a minimum of one: whose quota is below one
-// gets one, the others share the rest. Cost:       O(lanes + members log members) a change, O(log members)
-// LanesOf and SetMember without a change. Threads:    one owner.
+//             gets one, the others share the rest.
+// Cost:       O(lanes + members log members) a change, O(log members) LanesOf and SetMember without a change.
+// Threads:    one owner.
 #pragma once
 
 #include <cstdint>

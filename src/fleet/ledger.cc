@@ -17,7 +17,8 @@ bool IsAboutTask(v1::Event::WhatCase what) {
 }
 }  // namespace
 
-Ledger::Ledger(LedgerOptions options, FinishedJobs* finished) : options_(options), finished_(finished), partitions_(options.partitions) {}
+Ledger::Ledger(LedgerOptions options, FinishedJobs* finished)
+    : options_(options), finished_(finished), partitions_(options.partitions) {}
 
 void Ledger::StartAt(uint32_t partition, Offset first) {
   Partition& p = partitions_[partition];
@@ -31,7 +32,8 @@ void Ledger::Skip(uint32_t partition, Offset offset, LogTime time) {
   p.time = std::max(p.time, time);
 }
 
-FoldVerdict Ledger::Apply(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, std::vector<Change>* changes) {
+FoldVerdict Ledger::Apply(uint32_t partition, Offset offset, LogTime time, const v1::Event& event,
+                          std::vector<Change>* changes) {
   Partition& p = partitions_[partition];
   if (offset < p.next) {
     std::abort();  // a reader that hands a record in twice would corrupt every verdict after it
@@ -47,32 +49,54 @@ FoldVerdict Ledger::Apply(uint32_t partition, Offset offset, LogTime time, const
 
 FoldVerdict Ledger::Dispatch(Now& now, const v1::Event& event) {
   switch (event.what_case()) {
-    case v1::Event::kJobSubmitted: return Submitted(now, event);
-    case v1::Event::kTaskAssigned: return Assigned(now, event);
-    case v1::Event::kTaskStarted: return Started(now, event);
-    case v1::Event::kTaskProgressed: return Progressed(now, event);
-    case v1::Event::kTaskSucceeded: return Succeeded(now, event);
-    case v1::Event::kTaskFailed: return Failed(now, event);
-    case v1::Event::kTaskReleased: return Released(now, event);
-    case v1::Event::kTaskRepublished: return Republished(now, event);
-    case v1::Event::kPhaseOpened: return Opened(now, event);
-    case v1::Event::kJobCancelled: return Cancelled(now, event);
-    case v1::Event::kTaskRedriven: return Redriven(now, event);
-    case v1::Event::kFileClaimed: return Claimed(now, event);
-    case v1::Event::kFileMoved: return Moved(now, event);
-    case v1::Event::kFileGone: return Gone(now, event);
-    case v1::Event::kWorkerLost: return Lost(now, event);
-    case v1::Event::kWorkerReturned: return Returned(now, event);
-    case v1::Event::kBrowserLost: return BrowserLost(now, event);
-    case v1::Event::kBrowserReturned: return BrowserReturned(now, event);
-    case v1::Event::kEpochOpened: return Epoched(now, event);
-    case v1::Event::kJobCarried: return Carried(now, event);
-    case v1::Event::WHAT_NOT_SET: return FoldVerdict::kMalformed;
+    case v1::Event::kJobSubmitted:
+      return Submitted(now, event);
+    case v1::Event::kTaskAssigned:
+      return Assigned(now, event);
+    case v1::Event::kTaskStarted:
+      return Started(now, event);
+    case v1::Event::kTaskProgressed:
+      return Progressed(now, event);
+    case v1::Event::kTaskSucceeded:
+      return Succeeded(now, event);
+    case v1::Event::kTaskFailed:
+      return Failed(now, event);
+    case v1::Event::kTaskReleased:
+      return Released(now, event);
+    case v1::Event::kTaskRepublished:
+      return Republished(now, event);
+    case v1::Event::kPhaseOpened:
+      return Opened(now, event);
+    case v1::Event::kJobCancelled:
+      return Cancelled(now, event);
+    case v1::Event::kTaskRedriven:
+      return Redriven(now, event);
+    case v1::Event::kFileClaimed:
+      return Claimed(now, event);
+    case v1::Event::kFileMoved:
+      return Moved(now, event);
+    case v1::Event::kFileGone:
+      return Gone(now, event);
+    case v1::Event::kWorkerLost:
+      return Lost(now, event);
+    case v1::Event::kWorkerReturned:
+      return Returned(now, event);
+    case v1::Event::kBrowserLost:
+      return BrowserLost(now, event);
+    case v1::Event::kBrowserReturned:
+      return BrowserReturned(now, event);
+    case v1::Event::kEpochOpened:
+      return Epoched(now, event);
+    case v1::Event::kJobCarried:
+      return Carried(now, event);
+    case v1::Event::WHAT_NOT_SET:
+      return FoldVerdict::kMalformed;
   }
   return FoldVerdict::kMalformed;
 }
 
-// Finds what an event is about. A job that is not open is either closed, or its beginning could not be read: then the record is kept for a JobCarried.
+// Finds what an event is about. A job that is not open is either closed, or its beginning could not be read:
+// then the record is kept for a JobCarried.
 Ledger::Spot Ledger::Locate(Now& now, const v1::Event& event) {
   const auto id = JobId::FromBytes(event.job_id());
   if (!id) return {.missing = FoldVerdict::kMalformed};
@@ -92,7 +116,8 @@ Ledger::Spot Ledger::Locate(Now& now, const v1::Event& event) {
   }
   Job* job = found->second.get();
   if (!IsAboutTask(event.what_case())) return {.job = job};
-  if (!job->submitted_whole() || event.task() < 1 || event.task() > job->tasks.size()) return {.job = job, .missing = FoldVerdict::kUnknownTask};
+  if (!job->submitted_whole() || event.task() < 1 || event.task() > job->tasks.size())
+    return {.job = job, .missing = FoldVerdict::kUnknownTask};
   return {.job = job, .task = &job->tasks[event.task() - 1]};
 }
 
@@ -115,7 +140,8 @@ FoldVerdict Ledger::Assigned(Now& now, const v1::Event& event) {
   if (event.attempt() != task.attempt) return FoldVerdict::kSuperseded;
   if (task.state != TaskState::kPending || task.phase > spot.job->open_phase) return FoldVerdict::kNotPending;
   MaybeLearnEpoch(now.partition, assigned.epoch());
-  if (assigned.epoch() != epoch(now.partition)) return FoldVerdict::kOldEpoch;  // EpochOpened makes older assignments void
+  // EpochOpened makes older assignments void
+  if (assigned.epoch() != epoch(now.partition)) return FoldVerdict::kOldEpoch;
   const auto store = StoreId::FromBytes(assigned.store());
   if (!store || assigned.worker().empty()) return FoldVerdict::kMalformed;
   task.worker = Intern(assigned.worker());
@@ -130,14 +156,16 @@ FoldVerdict Ledger::Assigned(Now& now, const v1::Event& event) {
   return FoldVerdict::kAccepted;
 }
 
-// Rule L3: once per attempt, only while it is ASSIGNED to this worker, only from the store that the assignment names.
+// Rule L3: once per attempt, only while it is ASSIGNED to this worker, only from the store that the
+// assignment names.
 FoldVerdict Ledger::Started(Now& now, const v1::Event& event) {
   const Spot spot = Locate(now, event);
   const v1::TaskStarted& started = event.task_started();
   const FoldVerdict holder = CheckHolder(spot, event, started.worker());
   if (holder != FoldVerdict::kAccepted) return holder;
   Task& task = *spot.task;
-  if (task.state != TaskState::kAssigned && !LANEWAY_PLANTED(kL3StartedTwice)) return FoldVerdict::kNotAssigned;
+  if (task.state != TaskState::kAssigned && !LANEWAY_PLANTED(kL3StartedTwice))
+    return FoldVerdict::kNotAssigned;
   const auto store = StoreId::FromBytes(started.store());
   const auto incarnation = IncarnationId::FromBytes(started.incarnation());
   if (!store || !incarnation) return FoldVerdict::kMalformed;
@@ -177,7 +205,9 @@ FoldVerdict Ledger::Succeeded(Now& now, const v1::Event& event) {
   const v1::TaskSucceeded& success = event.task_succeeded();
   if (IsFinished(task.state) && !LANEWAY_PLANTED(kSecondSuccess)) return FoldVerdict::kTaskFinished;
   if (event.attempt() == 0 || event.attempt() > task.attempt) return FoldVerdict::kSuperseded;
-  if (event.attempt() < task.floor && !LANEWAY_PLANTED(kL4LateResultAfterRedrive)) return FoldVerdict::kBeforeRedrive;  // rule L4
+  // rule L4
+  if (event.attempt() < task.floor && !LANEWAY_PLANTED(kL4LateResultAfterRedrive))
+    return FoldVerdict::kBeforeRedrive;
   const bool current = event.attempt() == task.attempt;
   if (current && !IsHeld(task.state) && !IsFinished(task.state)) return FoldVerdict::kNotHeld;
   if (current && WorkerName(task.worker) != success.worker()) return FoldVerdict::kOtherWorker;
@@ -185,7 +215,9 @@ FoldVerdict Ledger::Succeeded(Now& now, const v1::Event& event) {
   const Change held = Held(job, task, event.task());
   if (!success.output().empty()) task.More().output = success.output();
   if (success.records() != 0) task.More().records = success.records();
-  if (!current && IsHeld(task.state)) EndAttempt(now, task, task.attempt, "superseded", v1::ENDING_UNSPECIFIED, 0, "an earlier attempt succeeded");
+  if (!current && IsHeld(task.state))
+    EndAttempt(now, task, task.attempt, "superseded", v1::ENDING_UNSPECIFIED, 0,
+               "an earlier attempt succeeded");
   LetGo(job, task, event.task());  // while task.worker is still who holds it
   if (!current) task.worker = Intern(success.worker());
   EndAttempt(now, task, event.attempt(), "succeeded", v1::ENDING_UNSPECIFIED, 0, "");
@@ -227,9 +259,11 @@ FoldVerdict Ledger::Released(Now& now, const v1::Event& event) {
   const FoldVerdict holder = CheckHolder(spot, event, event.task_released().worker());
   if (holder != FoldVerdict::kAccepted) return holder;
   const Change held = Held(*spot.job, *spot.task, event.task());
-  EndAttempt(now, *spot.task, spot.task->attempt, "released", v1::ENDING_UNSPECIFIED, 0, event.task_released().reason());
+  EndAttempt(now, *spot.task, spot.task->attempt, "released", v1::ENDING_UNSPECIFIED, 0,
+             event.task_released().reason());
   if (LANEWAY_PLANTED(kL1ReleaseKeepsAttempt)) spot.task->attempt--;
-  BackToPending(now, *spot.job, event.task(), now.time, held);  // rule L1: under the next number; counts towards nothing
+  // rule L1: under the next number; counts towards nothing
+  BackToPending(now, *spot.job, event.task(), now.time, held);
   return FoldVerdict::kAccepted;
 }
 
@@ -243,13 +277,15 @@ FoldVerdict Ledger::Republished(Now& now, const v1::Event& event) {
   if (!IsHeld(task.state)) return FoldVerdict::kNotHeld;
   const Change held = Held(job, task, event.task());
   const bool started = task.state == TaskState::kRunning;
-  EndAttempt(now, task, task.attempt, "republished", v1::ENDING_UNSPECIFIED, 0, event.task_republished().reason());
+  EndAttempt(now, task, task.attempt, "republished", v1::ENDING_UNSPECIFIED, 0,
+             event.task_republished().reason());
   if (!started) {  // rule L1: losses of attempts that never started count towards nothing
     BackToPending(now, job, event.task(), now.time, held);
     return FoldVerdict::kAccepted;
   }
   task.losses++;
-  task.More().last_message = "lost with worker " + WorkerName(held.held_by) + " (" + event.task_republished().reason() + ")";
+  task.More().last_message =
+      "lost with worker " + WorkerName(held.held_by) + " (" + event.task_republished().reason() + ")";
   task.last_ending = v1::INTERRUPTED;
   const RetryAnswer answer = AfterLoss(*job.spec, task.losses);
   if (answer.decision == RetryDecision::kDead) {
@@ -268,7 +304,8 @@ FoldVerdict Ledger::Opened(Now& now, const v1::Event& event) {
   if (!job.submitted_whole() || job.is_finished()) return FoldVerdict::kJobFinished;
   if (phase <= job.open_phase) return FoldVerdict::kDuplicate;
   if (phase != job.open_phase + 1 || phase >= job.phase_count()) return FoldVerdict::kPhaseNotReady;
-  if ((job.unfinished_in_phase != 0 || job.dead != 0) && !LANEWAY_PLANTED(kPhaseOpensEarly)) return FoldVerdict::kPhaseNotReady;
+  if ((job.unfinished_in_phase != 0 || job.dead != 0) && !LANEWAY_PLANTED(kPhaseOpensEarly))
+    return FoldVerdict::kPhaseNotReady;
   job.open_phase = phase;
   SkipEmptyPhases(job);
   for (uint32_t n = 1; n <= job.tasks.size(); n++) {
@@ -302,7 +339,8 @@ FoldVerdict Ledger::Cancelled(Now& now, const v1::Event& event) {
   return FoldVerdict::kAccepted;
 }
 
-// Rule L4: counts only while the task is DEAD in the attempt it names and its job is closed (a job without a file has nothing to close).
+// Rule L4: counts only while the task is DEAD in the attempt it names and its job is closed (a job without a
+// file has nothing to close).
 FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
   const auto id = JobId::FromBytes(event.job_id());
   if (!id) return FoldVerdict::kMalformed;
@@ -320,7 +358,8 @@ FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
   if (event.task() < 1 || event.task() > job->tasks.size()) return FoldVerdict::kUnknownTask;
   Task& task = job->tasks[event.task() - 1];
   if (task.state != TaskState::kDead) return FoldVerdict::kNotDead;
-  if (event.attempt() != task.attempt && !LANEWAY_PLANTED(kL4RedriveAnyAttempt)) return FoldVerdict::kSuperseded;
+  if (event.attempt() != task.attempt && !LANEWAY_PLANTED(kL4RedriveAnyAttempt))
+    return FoldVerdict::kSuperseded;
   if (job->file && !job->closed) return FoldVerdict::kNotClosed;
   if (reopened) {
     finished_->Reopen(*id, now.offset);
@@ -337,7 +376,8 @@ FoldVerdict Ledger::Redriven(Now& now, const v1::Event& event) {
   BackToPending(now, *job, event.task(), now.time, held);
   task.floor = task.attempt;
   for (Task& later : job->tasks) {  // phases that the failure had closed may open again
-    if (later.phase > job->open_phase && later.state == TaskState::kCancelled) SetState(later, TaskState::kPending);
+    if (later.phase > job->open_phase && later.state == TaskState::kCancelled)
+      SetState(later, TaskState::kPending);
   }
   RecountPhase(*job);
   if (was_finished) now.Say(Kind::kJobReopened, {*id, 0});
@@ -377,9 +417,11 @@ FoldVerdict Ledger::Gone(Now& now, const v1::Event& event) {
   if (event.attempt() != task.attempt) return FoldVerdict::kSuperseded;
   if (task.state == TaskState::kRunning) return FoldVerdict::kNotPending;
   MaybeLearnEpoch(now.partition, event.file_gone().epoch());
-  if (event.file_gone().epoch() != epoch(now.partition) && !LANEWAY_PLANTED(kL6GoneAnyEpoch)) return FoldVerdict::kOldEpoch;
+  if (event.file_gone().epoch() != epoch(now.partition) && !LANEWAY_PLANTED(kL6GoneAnyEpoch))
+    return FoldVerdict::kOldEpoch;
   const Change held = Held(job, task, 1);
-  if (IsHeld(task.state)) EndAttempt(now, task, task.attempt, "failed", v1::FILE_MISSING, 0, event.file_gone().reason());
+  if (IsHeld(task.state))
+    EndAttempt(now, task, task.attempt, "failed", v1::FILE_MISSING, 0, event.file_gone().reason());
   job.reason = event.file_gone().reason();
   job.file->claimed = true;
   job.file->final_path.clear();  // where it was before a redrive it is not any more
@@ -390,8 +432,8 @@ FoldVerdict Ledger::Gone(Now& now, const v1::Event& event) {
   return FoldVerdict::kAccepted;
 }
 
-// Where a reader began behind the mark in force, the highest epoch that anybody acts under is it: nobody acts under a mark that was not read back.
-// (Active dispatchers repeat their marks, so that this does not last.)
+// Where a reader began behind the mark in force, the highest epoch that anybody acts under is it: nobody acts
+// under a mark that was not read back. (Active dispatchers repeat their marks, so that this does not last.)
 void Ledger::MaybeLearnEpoch(uint32_t partition, Epoch epoch) {
   Partition& p = partitions_[partition];
   if (!p.epoch_is_sure) p.epoch = std::max(p.epoch, epoch);
@@ -401,7 +443,8 @@ void Ledger::MaybeLearnEpoch(uint32_t partition, Epoch epoch) {
 FoldVerdict Ledger::Epoched(Now& now, const v1::Event& event) {
   Partition& p = partitions_[now.partition];
   p.epoch_is_sure = true;
-  if (event.epoch_opened().epoch() <= p.epoch && !LANEWAY_PLANTED(kL2AnyEpochCounts)) return FoldVerdict::kOldEpoch;
+  if (event.epoch_opened().epoch() <= p.epoch && !LANEWAY_PLANTED(kL2AnyEpochCounts))
+    return FoldVerdict::kOldEpoch;
   p.epoch = event.epoch_opened().epoch();
   now.Say(Kind::kEpochOpened, {});
   return FoldVerdict::kAccepted;

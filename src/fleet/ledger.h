@@ -1,12 +1,14 @@
 // ledger.h: the fold of the `events` topic: the state of every job, and the only judge of what counts.
 //
 // Role:       pure core; dispatcher, reaper, API and auditor run the same one.
-// Input:      records of `events`, partition by partition, in the order of their offsets, with the time the log wrote on them.
+// Input:      records of `events`, partition by partition, in the order of their offsets, with the time the
+//             log wrote on them.
 // Output:     a verdict on each (accepted, or ignored and why), and what changed by it.
-// Invariants: (1) the same records give the same state and the same verdicts, whoever reads them and whenever; (2) at most one success of a task is
-//             accepted, and what is finished stays finished unless it is redriven; (3) an attempt number is given once (rule L1); (4) memory is bounded by
-//             what is open: closed jobs go to FinishedJobs.
-// Rules:      L1–L6 are kept here; each is named where it is kept.
+// Invariants: (1) the same records give the same state and the same verdicts, whoever reads them and
+//             whenever; (2) at most one success of a task is accepted, and what is finished stays finished
+//             unless it is redriven; (3) an attempt number is given once (rule L1); (4) memory is bounded by
+//             what is open: closed jobs go to FinishedJobs. Rules:      L1–L6 are kept here; each is named
+//             where it is kept.
 // Threads:    one owner.
 #pragma once
 
@@ -29,41 +31,42 @@
 
 namespace laneway {
 
-// Why an event counts, or does not. The names reach users and the label `reason` of laneway_events_ignored_total.
+// Why an event counts, or does not. The names reach users and the label `reason` of
+// laneway_events_ignored_total.
 enum class FoldVerdict : uint8_t {
   kAccepted,
-  kDuplicate,          // this was said before: a second submission, claim, mark, …
+  kDuplicate,  // this was said before: a second submission, claim, mark, …
   kUnknownJob,
   kUnknownTask,
   kJobFinished,
   kJobUnfinished,
   kTaskFinished,
-  kSuperseded,         // about an attempt that is not the current one
+  kSuperseded,  // about an attempt that is not the current one
   kNotPending,
-  kNotHeld,            // no worker has the attempt
-  kNotAssigned,        // TaskStarted of an attempt that runs already, or was never assigned
-  kOtherWorker,        // from a worker, or a store, that does not hold it
+  kNotHeld,      // no worker has the attempt
+  kNotAssigned,  // TaskStarted of an attempt that runs already, or was never assigned
+  kOtherWorker,  // from a worker, or a store, that does not hold it
   kOldEpoch,
-  kBeforeRedrive,      // a result of an attempt before the redrive
+  kBeforeRedrive,  // a result of an attempt before the redrive
   kNotDead,
   kNotClosed,
-  kLateSuccess,        // the job asked to reject them
+  kLateSuccess,  // the job asked to reject them
   kPhaseNotReady,
-  kOldBeat,            // judges a heartbeat older than what is known
+  kOldBeat,  // judges a heartbeat older than what is known
   kWorkerIsLost,
   kWorkerIsNotLost,
-  kVoidCarry,          // what it covers lies before what this reader could read
+  kVoidCarry,  // what it covers lies before what this reader could read
   kMalformed,
 };
 inline constexpr size_t kVerdicts = static_cast<size_t>(FoldVerdict::kMalformed) + 1;
-std::string_view VerdictName(FoldVerdict verdict);   // "duplicate", … a label
-std::string_view VerdictText(FoldVerdict verdict);   // a sentence for people
+std::string_view VerdictName(FoldVerdict verdict);  // "duplicate", … a label
+std::string_view VerdictText(FoldVerdict verdict);  // a sentence for people
 
 // What an accepted event did. Emitted in order; a job's own change comes after those of its tasks.
 struct Change {
   enum class Kind : uint8_t {
-    kJobOpened,        // all parts are there
-    kTaskPending,      // waits (again), due at Task::due, under Task::attempt
+    kJobOpened,    // all parts are there
+    kTaskPending,  // waits (again), due at Task::due, under Task::attempt
     kTaskAssigned,
     kTaskStarted,
     kTaskProgressed,
@@ -71,9 +74,9 @@ struct Change {
     kTaskDead,
     kTaskCancelled,
     kJobFinished,
-    kJobReopened,      // redriven
+    kJobReopened,  // redriven
     kFileClaimed,
-    kJobClosed,        // it is about to be forgotten: the last moment to look at it
+    kJobClosed,  // it is about to be forgotten: the last moment to look at it
     kEpochOpened,
     kWorkerLost,
     kWorkerReturned,
@@ -81,18 +84,20 @@ struct Change {
     kBrowserReturned,
   };
   Kind kind = Kind::kTaskPending;
-  TaskId task{};                      // n == 0: about the job
+  TaskId task{};  // n == 0: about the job
   TaskState before = TaskState::kPending;
-  uint32_t held_attempt = 0;          // the attempt that was held before this change; 0: none
-  WorkerIndex held_by = kNoWorker;    // and who held it
-  LogTime held_since{};               // when it started; 0: it had not
-  uint32_t by_attempt = 0;            // the attempt the event was about; of a late success not the one that was held
-  WorkerIndex worker = kNoWorker;     // of changes about workers
+  uint32_t held_attempt = 0;        // the attempt that was held before this change; 0: none
+  WorkerIndex held_by = kNoWorker;  // and who held it
+  LogTime held_since{};             // when it started; 0: it had not
+  // the attempt the event was about; of a late success not the one that was held
+  uint32_t by_attempt = 0;
+  WorkerIndex worker = kNoWorker;  // of changes about workers
 };
 
 // Remembers closed jobs: id → serialized v1::JobState. In memory for simulation, RocksDB in life.
-// It may be ahead of a fold that replays from its snapshot; so everything said to it carries the offset (in the job's partition) at which it was
-// said, and a job counts as closed only as of the offset that is asked for: closed before it, and not reopened before it.
+// It may be ahead of a fold that replays from its snapshot; so everything said to it carries the offset (in
+// the job's partition) at which it was said, and a job counts as closed only as of the offset that is asked
+// for: closed before it, and not reopened before it.
 class FinishedJobs {
  public:
   virtual ~FinishedJobs() = default;
@@ -102,7 +107,7 @@ class FinishedJobs {
   virtual void Reopen(const JobId& job, Offset at) = 0;
 };
 
-struct WorkerVerdicts {   // what the fold says of a worker
+struct WorkerVerdicts {  // what the fold says of a worker
   bool lost = false;
   bool browser_lost = false;
   IncarnationId incarnation;
@@ -122,18 +127,22 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  // Where a reader begins that has no snapshot: the oldest record kept. Before the first Apply to the partition.
+  // Where a reader begins that has no snapshot: the oldest record kept. Before the first Apply to the
+  // partition.
   void StartAt(uint32_t partition, Offset first);
   // Folds one record. Changes are appended to `changes`. Records must come without gaps in each partition.
-  FoldVerdict Apply(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, std::vector<Change>* changes);
+  FoldVerdict Apply(uint32_t partition, Offset offset, LogTime time, const v1::Event& event,
+                    std::vector<Change>* changes);
   // A record that cannot be read as an Event still takes its offset.
   void Skip(uint32_t partition, Offset offset, LogTime time);
 
   // Open jobs, and those that the last Apply closed: changes can be looked at until the next one.
   const Job* Find(const JobId& job) const;
-  std::optional<v1::JobState> Load(const JobId& job) const;   // open or closed
-  bool IsClosed(const JobId& job) const { return finished_->Contains(job, next_offset(EventPartition(job, partitions()))); }
-  std::vector<JobId> OpenJobs() const;                        // ascending
+  std::optional<v1::JobState> Load(const JobId& job) const;  // open or closed
+  bool IsClosed(const JobId& job) const {
+    return finished_->Contains(job, next_offset(EventPartition(job, partitions())));
+  }
+  std::vector<JobId> OpenJobs() const;  // ascending
   size_t open_jobs() const;
 
   uint32_t partitions() const { return static_cast<uint32_t>(partitions_.size()); }
@@ -141,8 +150,8 @@ class Ledger {
   Epoch epoch(uint32_t partition) const { return partitions_[partition].epoch; }
   LogTime last_time(uint32_t partition) const { return partitions_[partition].time; }
 
-  const std::string& WorkerName(WorkerIndex index) const;     // "" for kNoWorker
-  WorkerIndex FindWorker(std::string_view name) const;        // kNoWorker when never heard of
+  const std::string& WorkerName(WorkerIndex index) const;  // "" for kNoWorker
+  WorkerIndex FindWorker(std::string_view name) const;     // kNoWorker when never heard of
   const WorkerVerdicts* Verdicts(std::string_view worker) const;
   std::vector<TaskId> HeldBy(std::string_view worker) const;  // ASSIGNED or RUNNING there; ascending
 
@@ -151,7 +160,8 @@ class Ledger {
   const std::array<uint64_t, kTaskStates>& tasks_ended() const { return tasks_ended_; }
   const std::array<uint64_t, kJobPhases>& jobs_ended() const { return jobs_ended_; }
 
-  // The partition at rest, in pieces of at most ~1,000 jobs; every piece names partition and offset. Restore takes them in any order, before any Apply.
+  // The partition at rest, in pieces of at most ~1,000 jobs; every piece names partition and offset. Restore
+  // takes them in any order, before any Apply.
   void Snapshot(uint32_t partition, const std::function<void(const v1::PartitionSnapshot&)>& piece) const;
   void Restore(const v1::PartitionSnapshot& piece);
 
@@ -164,7 +174,7 @@ class Ledger {
 
  private:
   struct Partition {
-    Offset first = 0;          // the first record this reader could read
+    Offset first = 0;  // the first record this reader could read
     Offset next = 0;
     Epoch epoch = 0;
     bool epoch_is_sure = true;  // false: the mark in force where this reader began could not be read
@@ -177,7 +187,7 @@ class Ledger {
     };
     std::map<JobId, std::vector<Orphan>> orphans;
     size_t orphan_records = 0;
-    Offset orphans_from = 0;   // orphans are complete from here on
+    Offset orphans_from = 0;  // orphans are complete from here on
   };
   struct Now;  // one Apply
 
@@ -214,7 +224,8 @@ class Ledger {
   FoldVerdict CheckHolder(const Spot& spot, const v1::Event& event, const std::string& worker) const;
 
   void SetState(Task& task, TaskState state);
-  void EndAttempt(Now& now, Task& task, uint32_t attempt, std::string_view outcome, v1::Ending ending, int32_t exit_code, std::string_view message);
+  void EndAttempt(Now& now, Task& task, uint32_t attempt, std::string_view outcome, v1::Ending ending,
+                  int32_t exit_code, std::string_view message);
   void LetGo(Job& job, Task& task, uint32_t n);
   void BackToPending(Now& now, Job& job, uint32_t n, LogTime due, const Change& held);
   void Die(Now& now, Job& job, uint32_t n, const Change& held);
@@ -241,7 +252,7 @@ class Ledger {
   std::vector<std::string> worker_names_;
   std::unordered_map<std::string, WorkerIndex> worker_index_;
   std::map<std::string, WorkerVerdicts, std::less<>> verdicts_;
-  std::vector<std::unordered_set<TaskId>> held_;   // by WorkerIndex
+  std::vector<std::unordered_set<TaskId>> held_;  // by WorkerIndex
   std::unordered_map<std::string, std::weak_ptr<const v1::JobSpec>> specs_;
   std::array<uint64_t, kTaskStates> tasks_now_{};
   std::array<uint64_t, kTaskStates> tasks_ended_{};

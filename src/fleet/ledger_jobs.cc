@@ -1,5 +1,5 @@
-// ledger_jobs.cc: how jobs come into the Ledger: submissions, in one record or several, and jobs carried over the end of retention. And what is
-// said about workers.
+// ledger_jobs.cc: how jobs come into the Ledger: submissions, in one record or several, and jobs carried over
+// the end of retention. And what is said about workers.
 #include <algorithm>
 
 #include "fleet/ledger.h"
@@ -14,23 +14,28 @@ void AddTask(Job& job, v1::TaskSpec spec) {
   Task& task = job.tasks.emplace_back();
   task.phase = spec.phase();
   task.due = job.not_before.ms > job.submitted.ms ? job.not_before : job.submitted;
-  if (!spec.data_source().empty() || !spec.payload().empty()) *task.More().spec.mutable_data_source() = std::move(*spec.mutable_data_source());
+  if (!spec.data_source().empty() || !spec.payload().empty())
+    *task.More().spec.mutable_data_source() = std::move(*spec.mutable_data_source());
   if (!spec.payload().empty()) *task.More().spec.mutable_payload() = std::move(*spec.mutable_payload());
 }
 
 constexpr std::string_view kProcessDied = "process_died";
 
 // Appended by who saw the process end and stopped its scripts.
-bool IsLastWords(const v1::WorkerLost& lost) { return lost.reason() == kProcessDied || lost.held_size() != 0; }
+bool IsLastWords(const v1::WorkerLost& lost) {
+  return lost.reason() == kProcessDied || lost.held_size() != 0;
+}
 
 // A submission that the rest of the fold could not live with.
 bool IsMalformed(const v1::JobSubmitted& submitted) {
   const uint32_t phases = std::max(1, submitted.phases_size());
   if (submitted.part() == 0 && !submitted.has_spec()) return true;
   if (submitted.part() >= std::max(1U, submitted.parts())) return true;
-  if (submitted.has_file() && (submitted.parts() > 1 || submitted.tasks_size() > 1 || phases > 1)) return true;
+  if (submitted.has_file() && (submitted.parts() > 1 || submitted.tasks_size() > 1 || phases > 1))
+    return true;
   if (submitted.part() != 0) return false;  // only the first part names the phases
-  return std::any_of(submitted.tasks().begin(), submitted.tasks().end(), [&](const v1::TaskSpec& spec) { return spec.phase() >= phases; });
+  return std::any_of(submitted.tasks().begin(), submitted.tasks().end(),
+                     [&](const v1::TaskSpec& spec) { return spec.phase() >= phases; });
 }
 
 }  // namespace
@@ -66,7 +71,8 @@ FoldVerdict Ledger::Submitted(Now& now, const v1::Event& event) {
 // Parts count in their order: what was said before is a duplicate, what is missing something cannot be.
 FoldVerdict Ledger::SubmittedPart(Now& now, Job& job, const v1::JobSubmitted& part) {
   if (job.submitted_whole() || part.part() < job.parts_seen) return FoldVerdict::kDuplicate;
-  if (part.part() != job.parts_seen || std::max(1U, part.parts()) != job.parts_expected || job.is_finished()) return FoldVerdict::kMalformed;
+  if (part.part() != job.parts_seen || std::max(1U, part.parts()) != job.parts_expected || job.is_finished())
+    return FoldVerdict::kMalformed;
   for (const v1::TaskSpec& spec : part.tasks()) {
     if (spec.phase() >= job.phase_count()) return FoldVerdict::kMalformed;
   }
@@ -89,11 +95,13 @@ void Ledger::OpenJob(Now& now, Job& job) {
   }
 }
 
-// Rule L5. Who knows the job ignores it; who does not takes the state and folds what came after; it is void when that could not be read.
+// Rule L5. Who knows the job ignores it; who does not takes the state and folds what came after; it is void
+// when that could not be read.
 FoldVerdict Ledger::Carried(Now& now, const v1::Event& event) {
   const auto id = JobId::FromBytes(event.job_id());
   v1::JobState state;
-  if (!id || !state.ParseFromString(event.job_carried().state()) || state.job_id() != event.job_id()) return FoldVerdict::kMalformed;
+  if (!id || !state.ParseFromString(event.job_carried().state()) || state.job_id() != event.job_id())
+    return FoldVerdict::kMalformed;
   Partition& p = partitions_[now.partition];
   const bool known = p.jobs.contains(*id);
   if (finished_->Contains(*id, now.offset)) return FoldVerdict::kJobFinished;
@@ -107,7 +115,8 @@ FoldVerdict Ledger::Carried(Now& now, const v1::Event& event) {
   now.Say(Change::Kind::kJobOpened, {job.id, 0});
   for (uint32_t n = 1; n <= job.tasks.size(); n++) {
     const Task& task = job.tasks[n - 1];
-    if (task.state == TaskState::kPending && task.phase == job.open_phase) now.Say(Change::Kind::kTaskPending, {*id, n});
+    if (task.state == TaskState::kPending && task.phase == job.open_phase)
+      now.Say(Change::Kind::kTaskPending, {*id, n});
     if (task.state == TaskState::kAssigned) now.Say(Change::Kind::kTaskAssigned, {*id, n});
     if (task.state == TaskState::kRunning) now.Say(Change::Kind::kTaskStarted, {*id, n});
   }
@@ -139,8 +148,10 @@ FoldVerdict Ledger::Lost(Now& now, const v1::Event& event) {
   WorkerVerdicts& worker = verdicts_[lost.worker()];
   if (worker.lost) return FoldVerdict::kWorkerIsLost;
   const auto incarnation = IncarnationId::FromBytes(lost.incarnation()).value_or(IncarnationId{});
-  // Rule R2: no later beat, and of last words, which know of no beats, no later incarnation (ULIDs: they grow) was accepted.
-  const bool later = IsLastWords(lost) ? incarnation < worker.incarnation : lost.heartbeat_offset() < worker.judged;
+  // Rule R2: no later beat, and of last words, which know of no beats, no later incarnation (ULIDs: they
+  // grow) was accepted.
+  const bool later =
+      IsLastWords(lost) ? incarnation < worker.incarnation : lost.heartbeat_offset() < worker.judged;
   if (later && !LANEWAY_PLANTED(kR2LostAnyBeat)) return FoldVerdict::kOldBeat;
   worker.lost = true;
   worker.judged = std::max<uint64_t>(worker.judged, lost.heartbeat_offset());

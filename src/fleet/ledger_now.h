@@ -22,7 +22,9 @@ struct Ledger::Now {
     changes->back().kind = kind;
     changes->back().task = task;
   }
-  void SayWorker(Change::Kind kind, WorkerIndex worker) { changes->push_back({.kind = kind, .worker = worker}); }
+  void SayWorker(Change::Kind kind, WorkerIndex worker) {
+    changes->push_back({.kind = kind, .worker = worker});
+  }
 };
 
 }  // namespace laneway

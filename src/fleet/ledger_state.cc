@@ -128,7 +128,8 @@ std::unique_ptr<Job> Ledger::FromState(const v1::JobState& state) {
   return job;
 }
 
-void Ledger::Snapshot(uint32_t partition, const std::function<void(const v1::PartitionSnapshot&)>& piece) const {
+void Ledger::Snapshot(uint32_t partition,
+                      const std::function<void(const v1::PartitionSnapshot&)>& piece) const {
   constexpr int kJobsPerPiece = 1000;
   const Partition& p = partitions_[partition];
   v1::PartitionSnapshot out;
@@ -184,12 +185,14 @@ uint64_t Ledger::Digest() const {
   for (const Partition& p : partitions_) {
     sum = Mix64(sum ^ p.next) + Mix64(p.epoch) + Mix64(static_cast<uint64_t>(p.time.ms));
     uint64_t jobs = 0;
-    for (const auto& entry : p.jobs) jobs += HashBytes(ToState(*entry.second).SerializeAsString());  // unordered: a sum
+    // unordered: a sum
+    for (const auto& entry : p.jobs) jobs += HashBytes(ToState(*entry.second).SerializeAsString());
     sum = Mix64(sum ^ jobs);
   }
   for (const auto& [name, worker] : verdicts_) {
     sum = Mix64(sum ^ Mix64(worker.incarnation.hi ^ Mix64(worker.incarnation.lo)) ^ HashBytes(worker.reason));
-    sum = Mix64(sum ^ HashBytes(name) ^ worker.judged ^ (worker.lost ? 1U : 0U) ^ (worker.browser_lost ? 2U : 0U) ^ worker.browser_judged << 32);
+    sum = Mix64(sum ^ HashBytes(name) ^ worker.judged ^ (worker.lost ? 1U : 0U) ^
+                (worker.browser_lost ? 2U : 0U) ^ worker.browser_judged << 32);
   }
   return sum;
 }
@@ -253,7 +256,8 @@ std::vector<TaskId> Ledger::HeldBy(std::string_view worker) const {
 
 JobPhase Job::phase() const {
   if (!submitted_whole() && finished.ms == 0) return JobPhase::kSubmitting;
-  if (finished.ms != 0 && cancelled) return JobPhase::kCancelled;  // not finished: a dead task of it was redriven
+  // not finished: a dead task of it was redriven
+  if (finished.ms != 0 && cancelled) return JobPhase::kCancelled;
   if (finished.ms != 0) return dead == 0 ? JobPhase::kSucceeded : JobPhase::kFailed;
   for (const Task& task : tasks) {
     if (task.state != TaskState::kPending || task.attempt > 1) return JobPhase::kRunning;
@@ -262,12 +266,14 @@ JobPhase Job::phase() const {
 }
 
 std::string_view TaskStateName(TaskState state) {
-  constexpr std::string_view kNames[kTaskStates] = {"PENDING", "ASSIGNED", "RUNNING", "SUCCEEDED", "DEAD", "CANCELLED"};
+  constexpr std::string_view kNames[kTaskStates] = {"PENDING",   "ASSIGNED", "RUNNING",
+                                                    "SUCCEEDED", "DEAD",     "CANCELLED"};
   return kNames[static_cast<size_t>(state)];
 }
 
 std::string_view JobPhaseName(JobPhase phase) {
-  constexpr std::string_view kNames[kJobPhases] = {"PENDING", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"};
+  constexpr std::string_view kNames[kJobPhases] = {"PENDING",   "PENDING", "RUNNING",
+                                                   "SUCCEEDED", "FAILED",  "CANCELLED"};
   return kNames[static_cast<size_t>(phase)];
 }
 

@@ -1,4 +1,5 @@
-// ledger_steps.cc: the steps that the Ledger's events are made of: a task's way from state to state, the end of an attempt, of a phase, of a job.
+// ledger_steps.cc: the steps that the Ledger's events are made of: a task's way from state to state, the end
+// of an attempt, of a phase, of a job.
 #include <algorithm>
 
 #include "fleet/ledger.h"
@@ -23,8 +24,8 @@ Change Ledger::Held(const Job& job, const Task& task, uint32_t n) const {
   return change;
 }
 
-void Ledger::EndAttempt(Now& now, Task& task, uint32_t attempt, std::string_view outcome, v1::Ending ending, int32_t exit_code,
-                        std::string_view message) {
+void Ledger::EndAttempt(Now& now, Task& task, uint32_t attempt, std::string_view outcome, v1::Ending ending,
+                        int32_t exit_code, std::string_view message) {
   auto& attempts = task.More().attempts;
   if (attempt != task.attempt) {  // a late result: its attempt ended before, as something else
     for (v1::AttemptState& old : attempts) {
@@ -106,7 +107,8 @@ void Ledger::FinishJob(Now& now, Job& job) {
 void Ledger::CloseJob(Now& now, Job& job) {
   job.closed = true;
   now.Say(Kind::kJobClosed, {job.id, 0});
-  const bool reopened = std::any_of(job.tasks.begin(), job.tasks.end(), [](const Task& task) { return task.floor > 1; });
+  const bool reopened =
+      std::any_of(job.tasks.begin(), job.tasks.end(), [](const Task& task) { return task.floor > 1; });
   finished_->Put(job.id, now.offset, ToState(job).SerializeAsString(), reopened);
   CountIn(job, -1);
   auto node = partitions_[now.partition].jobs.extract(job.id);
@@ -124,11 +126,13 @@ void Ledger::SkipEmptyPhases(Job& job) const {
 
 void Ledger::RecountPhase(Job& job) const {
   job.unfinished_in_phase = 0;
-  for (const Task& task : job.tasks) job.unfinished_in_phase += task.phase == job.open_phase && !IsFinished(task.state) ? 1U : 0U;
+  for (const Task& task : job.tasks)
+    job.unfinished_in_phase += task.phase == job.open_phase && !IsFinished(task.state) ? 1U : 0U;
 }
 
 void Ledger::CountIn(const Job& job, int sign) {
-  for (const Task& task : job.tasks) tasks_now_[static_cast<size_t>(task.state)] += static_cast<uint64_t>(static_cast<int64_t>(sign));
+  for (const Task& task : job.tasks)
+    tasks_now_[static_cast<size_t>(task.state)] += static_cast<uint64_t>(static_cast<int64_t>(sign));
 }
 
 }  // namespace laneway

@@ -1,17 +1,19 @@
 // liveness.h: who has fallen silent.
 //
 // Role:       pure core; every reaper runs one.
-// Input:      heartbeats, browser health and last words as they are read (in log order, at the log's time), whether the reader is in touch with
-//             the log, what the fold says, and the passing of time. Output: verdicts, to be appended.
-// Invariants: (1) silence counts only while the reaper could hear: after its own outage everyone gets a full timeout again; out of touch it says
-//             nothing at all;
-//             (2) a worker that beats but has not polled its lanes for a timeout is lost too, and the verdict names that signal;
-//             (3) every verdict names the incarnation and the heartbeat it judges (rule R2);
-//             (4) a beat of a worker the fold calls lost yields Returned, each time one is read until the fold agrees (rule R2); not one that
-//             leaves, does not poll its lanes, or is of an incarnation whose death was reported;
-//             (5) a worker that said it leaves is not called silent;
-//             (6) a verdict is not said again until the fold has spoken or a timeout has passed: an append may have been lost.
-// Cost:       O(log workers) a signal, but for CaughtUp and LostTouch; Tick costs only when a deadline has come.
+// Input:      heartbeats, browser health and last words as they are read (in log order, at the log's time),
+//             whether the reader is in touch with the log, what the fold says, and the passing of time.
+// Output:     verdicts, to be appended.
+// Invariants: (1) silence counts only while the reaper could hear: after its own outage everyone gets a full
+//             timeout again; out of touch it says nothing at all; (2) a worker that beats but has not polled
+//             its lanes for a timeout is lost too, and the verdict names that signal; (3) every verdict names
+//             the incarnation and the heartbeat it judges (rule R2); (4) a beat of a worker the fold calls
+//             lost yields Returned, each time one is read until the fold agrees (rule R2); not one that
+//             leaves, does not poll its lanes, or is of an incarnation whose death was reported; (5) a worker
+//             that said it leaves is not called silent; (6) a verdict is not said again until the fold has
+//             spoken or a timeout has passed: an append may have been lost.
+// Cost:       O(log workers) a signal, but for CaughtUp and LostTouch; Tick costs only when a deadline has
+//             come.
 // Threads:    one owner.
 #pragma once
 
@@ -59,7 +61,8 @@ struct FoldSays {
   uint64_t judged = 0;  // 1 + offset of the last heartbeat that a verdict which counts has named
   IncarnationId died;   // of last words: beats of this incarnation are older than its death
 };
-// A worker is registered, whether it has ever beaten or not: its silence counts from here. Or it was removed: nothing of it counts any more.
+// A worker is registered, whether it has ever beaten or not: its silence counts from here. Or it was removed:
+// nothing of it counts any more.
 struct Known {
   WorkerId worker;
   bool removed = false;
@@ -92,7 +95,8 @@ class Liveness {
     IncarnationId incarnation;
     uint64_t judged = 0;  // 1 + offset of its last beat; 0: it has never beaten
     LogTime
-        last_sign;  // of life: its last beat, or when it was first heard of, or when the fold called it returned
+        // of life: its last beat, or when it was first heard of, or when the fold called it returned
+        last_sign;
     LogTime last_beat;
     bool polls = true;  // its lanes, as its last beat says
     bool leaving = false;

@@ -1,4 +1,5 @@
-// log_time.h: the only time the decisions know: what the log wrote on a record, in milliseconds since 1970 UTC.
+// log_time.h: the only time the decisions know: what the log wrote on a record, in milliseconds since 1970
+// UTC.
 //
 // Role:       pure vocabulary. There is no now() here: whoever steps a core hands the time in.
 #pragma once

@@ -36,7 +36,8 @@ const Member* Members::OnHeartbeat(const v1::Heartbeat& beat, Offset offset, Log
     if (task.started()) member.running.insert({{*job, task.task()}, task.attempt()});
   }
   member.lanes.clear();
-  for (const v1::LanePosition& lane : beat.lanes()) member.lanes[lane.lane()] = {lane.next_offset(), lane.finished_below()};
+  for (const v1::LanePosition& lane : beat.lanes())
+    member.lanes[lane.lane()] = {lane.next_offset(), lane.finished_below()};
   member.has_browser = beat.has_browser();
   member.browser_connected = beat.browser_connected();
   member.browser_port = beat.browser_port();
@@ -83,7 +84,8 @@ const Member* Members::OnControl(const v1::ControlRecord& record, Offset offset)
       member.removed = registered.removed();
       if (registered.removed()) return &member;
       if (const auto store = StoreId::FromBytes(registered.store())) member.store = *store;
-      if (const auto incarnation = IncarnationId::FromBytes(registered.incarnation())) member.incarnation = *incarnation;
+      if (const auto incarnation = IncarnationId::FromBytes(registered.incarnation()))
+        member.incarnation = *incarnation;
       member.capacity = std::max(1U, registered.capacity());
       member.labels.assign(registered.labels().begin(), registered.labels().end());
       std::sort(member.labels.begin(), member.labels.end());
@@ -92,11 +94,14 @@ const Member* Members::OnControl(const v1::ControlRecord& record, Offset offset)
     }
     case v1::ControlRecord::kLaneTable:
       if (record.lane_table().epoch() < lane_table_epoch_) return nullptr;
-      if (record.lane_table().epoch() == lane_table_epoch_ && record.lane_table().version() < lane_table_version_) return nullptr;
+      if (record.lane_table().epoch() == lane_table_epoch_ &&
+          record.lane_table().version() < lane_table_version_)
+        return nullptr;
       lane_table_epoch_ = record.lane_table().epoch();
       lane_table_version_ = record.lane_table().version();
       lane_owners_.clear();
-      for (const v1::LaneOwner& owner : record.lane_table().lanes()) lane_owners_[owner.lane()] = WorkerId(owner.worker());
+      for (const v1::LaneOwner& owner : record.lane_table().lanes())
+        lane_owners_[owner.lane()] = WorkerId(owner.worker());
       return nullptr;
     case v1::ControlRecord::kEpochElected:
       elected_ = std::max<Epoch>(elected_, offset + 1);

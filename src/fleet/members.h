@@ -1,8 +1,11 @@
-// members.h: what the fleet's members say of themselves, and what was agreed about them: the fold of `heartbeats`, `browser-health` and `control`.
+// members.h: what the fleet's members say of themselves, and what was agreed about them: the fold of
+// `heartbeats`, `browser-health` and `control`.
 //
 // Role:       pure core; dispatcher, reaper and API run the same one beside the Ledger.
-// Input:      records of the three topics, in order. Output: Member, readable by everyone.
-// Invariants: (1) a heartbeat older than the newest one read changes nothing; (2) operator intents outlive the incarnation they were given to.
+// Input:      records of the three topics, in order.
+// Output:     Member, readable by everyone.
+// Invariants: (1) a heartbeat older than the newest one read changes nothing; (2) operator intents outlive
+//             the incarnation they were given to.
 // Threads:    one owner.
 #pragma once
 
@@ -20,7 +23,7 @@
 namespace laneway {
 
 struct LaneRead {
-  Offset next = 0;             // everything below was read and is durable in the worker's store
+  Offset next = 0;  // everything below was read and is durable in the worker's store
   Offset finished_below = 0;
 };
 
@@ -29,15 +32,15 @@ struct Member {
   IncarnationId incarnation;
   StoreId store;
   uint32_t capacity = 1;
-  std::vector<std::string> labels;               // sorted
-  bool registered = false;                       // it belongs to the fleet
-  bool removed = false;                          // it left for good
-  bool beats = false;                            // at least one heartbeat was read
-  uint64_t heartbeat = 0;                        // 1 + offset of the newest
+  std::vector<std::string> labels;  // sorted
+  bool registered = false;          // it belongs to the fleet
+  bool removed = false;             // it left for good
+  bool beats = false;               // at least one heartbeat was read
+  uint64_t heartbeat = 0;           // 1 + offset of the newest
   LogTime last_beat;
   Millis lane_poll_age{0};
-  std::set<std::pair<TaskId, uint32_t>> held;    // attempts it says it has
-  std::set<std::pair<TaskId, uint32_t>> running; // those of them that have started
+  std::set<std::pair<TaskId, uint32_t>> held;     // attempts it says it has
+  std::set<std::pair<TaskId, uint32_t>> running;  // those of them that have started
   std::map<Lane, LaneRead> lanes;
   bool has_browser = false;
   bool browser_connected = false;
@@ -52,7 +55,7 @@ struct Member {
   std::string host;
   std::string version;
   v1::Intent intent = v1::INTENT_NONE;
-  uint64_t intent_at = 0;                        // 1 + its offset in `control`
+  uint64_t intent_at = 0;  // 1 + its offset in `control`
   std::string intent_reason;
   std::string intent_by;
 };
@@ -69,7 +72,8 @@ class Members {
   const std::map<WorkerId, Member>& all() const { return members_; }
   const std::map<Lane, WorkerId>& lane_owners() const { return lane_owners_; }
   Epoch lane_table_epoch() const { return lane_table_epoch_; }
-  Epoch elected() const { return elected_; }  // the highest epoch in `control`: 1 + offset of the newest election
+  // the highest epoch in `control`: 1 + offset of the newest election
+  Epoch elected() const { return elected_; }
 
  private:
   Member& Get(const std::string& name);

@@ -1,7 +1,8 @@
 // planted.h: bugs that are compiled in on purpose, so that the tests can show they would be found.
 //
-// Role:       a test of the tests. In normal builds LANEWAY_PLANTED(...) is the constant false and nothing remains of it.
-//             With -DLANEWAY_PLANTED_BUGS=ON each is switched on by name; the simulator must find every one (tests/sim/planted_test.cc).
+// Role:       a test of the tests. In normal builds LANEWAY_PLANTED(...) is the constant false and nothing
+//             remains of it. With -DLANEWAY_PLANTED_BUGS=ON each is switched on by name; the simulator must
+//             find every one (tests/sim/planted_test.cc).
 // Threads:    switched before anything runs.
 #pragma once
 
@@ -13,48 +14,48 @@
 namespace laneway::planted {
 
 // One line a bug: the name, and what is wrong when it is on.
-#define LANEWAY_PLANTED_BUGS_LIST(X)                                                                     \
-  X(kL1ReleaseKeepsAttempt, "L1: a released task is PENDING again under the same attempt number")        \
-  X(kL2AnyEpochCounts, "L2: EpochOpened counts although a higher one came before")                       \
-  X(kL2ActiveBeforeMarks, "L2: a dispatcher acts before its marks were read back")                       \
-  X(kL3StartedTwice, "L3: TaskStarted counts again for an attempt that runs")                            \
-  X(kL3AnyStore, "L3: a packet is started from any store")                                               \
-  X(kL4RedriveAnyAttempt, "L4: TaskRedriven does not look at the attempt it names")                      \
-  X(kL4LateResultAfterRedrive, "L4: results of attempts before a redrive count")                         \
-  X(kL5CarriedReplaces, "L5: JobCarried replaces a job that is known")                                   \
-  X(kL6ClosedBeforeRename, "L6: FileMoved is appended before the rename")                                \
-  X(kL6GoneAnyEpoch, "L6: FileGone counts under an old epoch")                                           \
-  X(kL7ActOnAck, "L7: the dispatcher acts on the acknowledgement of its assignment")                     \
-  X(kI1CountAfterLook, "I1: the number of closed jobs is taken after the file was looked at")            \
-  X(kE1NeverStepsDown, "E1: a dispatcher that reads a higher epoch goes on")                             \
-  X(kP1NeverResend, "P1: a packet that got lost is not sent again")                                      \
-  X(kP2TrimUnread, "P2: a lane is trimmed below what was sent, not what was read")                       \
-  X(kP2HandoverInFlight, "P2: a lane changes hands while packets for the old owner are in flight")       \
-  X(kW1StartBeforeAck, "W1: a script starts before its TaskStarted was acknowledged")                    \
-  X(kW2NotHeldIgnored, "W2: what runs under an incarnation that is gone is never republished")           \
-  X(kW2AssignedRepublished, "W2: a packet that was not read yet is taken for not held")                  \
-  X(kW3HigherFirst, "W3: a higher attempt is taken before the lower one was reported")                   \
-  X(kW3ReleaseUnnoted, "W3: a release is appended before it is noted")                                   \
-  X(kR1Instant, "R1: tasks are republished only at the moment of the verdict")                           \
-  X(kR2ReturnedNever, "R2: a worker that beats again is never called returned")                          \
-  X(kR2LostAnyBeat, "R2: WorkerLost counts although a later beat was accepted")                          \
-  X(kReaperDeafVerdict, "liveness: silence counts while the reaper itself was out of touch")             \
-  X(kZ1BackwardMove, "Z1: a file is moved out of a folder newer than the fold knows")                    \
-  X(kZ2NoStaging, "Z2: a file goes from incoming/ to its attempt's folder directly")                     \
-  X(kZ2NoIdentity, "Z2: the identity of a claimed file is not verified")                                 \
-  X(kZ3NoFence, "Z3: a new dispatcher leaves older staging folders as they are")                         \
-  X(kZ4OutputUnclaimed, "Z4: a file goes to an output folder before its claim is in the fold")           \
-  X(kZ4TakeAgain, "Z4: a claimed task takes a file from incoming/ again")                                \
-  X(kZ5NoSync, "Z5: folders are not synced before the packet is sent")                                   \
-  X(kAckBeforeSync, "an append is acknowledged before it is durable")                                    \
-  X(kRetryForgetsFile, "a retry forgets its file")                                                       \
-  X(kOutboxForgets, "a result is forgotten when its append failed")                                      \
-  X(kQueueDrops, "a packet is dropped when all slots are taken")                                         \
-  X(kCancelIgnored, "a cancelled attempt goes on")                                                       \
-  X(kInterruptedUnreported, "an interrupted attempt is not reported after a restart")                    \
-  X(kRunsAgainAfterRestart, "an interrupted attempt is run again after a restart")                       \
-  X(kSnapshotSkipsTail, "a snapshot names an offset it does not cover")                                  \
-  X(kPhaseOpensEarly, "a phase opens while a task of the one before is unfinished")                      \
+#define LANEWAY_PLANTED_BUGS_LIST(X)                                                               \
+  X(kL1ReleaseKeepsAttempt, "L1: a released task is PENDING again under the same attempt number")  \
+  X(kL2AnyEpochCounts, "L2: EpochOpened counts although a higher one came before")                 \
+  X(kL2ActiveBeforeMarks, "L2: a dispatcher acts before its marks were read back")                 \
+  X(kL3StartedTwice, "L3: TaskStarted counts again for an attempt that runs")                      \
+  X(kL3AnyStore, "L3: a packet is started from any store")                                         \
+  X(kL4RedriveAnyAttempt, "L4: TaskRedriven does not look at the attempt it names")                \
+  X(kL4LateResultAfterRedrive, "L4: results of attempts before a redrive count")                   \
+  X(kL5CarriedReplaces, "L5: JobCarried replaces a job that is known")                             \
+  X(kL6ClosedBeforeRename, "L6: FileMoved is appended before the rename")                          \
+  X(kL6GoneAnyEpoch, "L6: FileGone counts under an old epoch")                                     \
+  X(kL7ActOnAck, "L7: the dispatcher acts on the acknowledgement of its assignment")               \
+  X(kI1CountAfterLook, "I1: the number of closed jobs is taken after the file was looked at")      \
+  X(kE1NeverStepsDown, "E1: a dispatcher that reads a higher epoch goes on")                       \
+  X(kP1NeverResend, "P1: a packet that got lost is not sent again")                                \
+  X(kP2TrimUnread, "P2: a lane is trimmed below what was sent, not what was read")                 \
+  X(kP2HandoverInFlight, "P2: a lane changes hands while packets for the old owner are in flight") \
+  X(kW1StartBeforeAck, "W1: a script starts before its TaskStarted was acknowledged")              \
+  X(kW2NotHeldIgnored, "W2: what runs under an incarnation that is gone is never republished")     \
+  X(kW2AssignedRepublished, "W2: a packet that was not read yet is taken for not held")            \
+  X(kW3HigherFirst, "W3: a higher attempt is taken before the lower one was reported")             \
+  X(kW3ReleaseUnnoted, "W3: a release is appended before it is noted")                             \
+  X(kR1Instant, "R1: tasks are republished only at the moment of the verdict")                     \
+  X(kR2ReturnedNever, "R2: a worker that beats again is never called returned")                    \
+  X(kR2LostAnyBeat, "R2: WorkerLost counts although a later beat was accepted")                    \
+  X(kReaperDeafVerdict, "liveness: silence counts while the reaper itself was out of touch")       \
+  X(kZ1BackwardMove, "Z1: a file is moved out of a folder newer than the fold knows")              \
+  X(kZ2NoStaging, "Z2: a file goes from incoming/ to its attempt's folder directly")               \
+  X(kZ2NoIdentity, "Z2: the identity of a claimed file is not verified")                           \
+  X(kZ3NoFence, "Z3: a new dispatcher leaves older staging folders as they are")                   \
+  X(kZ4OutputUnclaimed, "Z4: a file goes to an output folder before its claim is in the fold")     \
+  X(kZ4TakeAgain, "Z4: a claimed task takes a file from incoming/ again")                          \
+  X(kZ5NoSync, "Z5: folders are not synced before the packet is sent")                             \
+  X(kAckBeforeSync, "an append is acknowledged before it is durable")                              \
+  X(kRetryForgetsFile, "a retry forgets its file")                                                 \
+  X(kOutboxForgets, "a result is forgotten when its append failed")                                \
+  X(kQueueDrops, "a packet is dropped when all slots are taken")                                   \
+  X(kCancelIgnored, "a cancelled attempt goes on")                                                 \
+  X(kInterruptedUnreported, "an interrupted attempt is not reported after a restart")              \
+  X(kRunsAgainAfterRestart, "an interrupted attempt is run again after a restart")                 \
+  X(kSnapshotSkipsTail, "a snapshot names an offset it does not cover")                            \
+  X(kPhaseOpensEarly, "a phase opens while a task of the one before is unfinished")                \
   X(kSecondSuccess, "a second success of a task counts")
 
 enum Bug : size_t {

@@ -2,11 +2,11 @@
 //
 // Role:       pure; part of Placement.
 // Invariants: (1) in no window of `rate_window` are more than `rate_count` tasks given out (what is found
-// running at a start counts as just started, and
-//             is not refused); (2) Open tells the truth for the last moment given to Advance.
+//             running at a start counts as just started, and is not refused); (2) Open tells the truth for
+//             the last moment given to Advance.
 // Cost:       O(1) a start; a resource remembers at most kGrains moments: starts that are closer together
-// than a thousandth of the window
-//             count as made at the last of them, so that a rate is kept, if not used up to the last start.
+//             than a thousandth of the window count as made at the last of them, so that a rate is kept, if
+//             not used up to the last start.
 // Threads:    one owner.
 #pragma once
 

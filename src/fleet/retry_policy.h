@@ -1,9 +1,10 @@
 // retry_policy.h: when a failed task is tried again, and when it is not.
 //
 // Role:       pure. The fold derives retries from it, so it may never change for a recorded failure: same
-// input, same answer, for ever. Invariants: (1) a later failure never waits less; (2) no delay exceeds the
-// policy's maximum, whatever the numbers; (3) no task is tried for
-//             ever: every ending counts towards one of two limits (rule L1).
+//             input, same answer, for ever.
+// Invariants: (1) a later failure never waits less; (2) no delay exceeds the policy's maximum, whatever the
+//             numbers; (3) no task is tried for ever: every ending counts towards one of two limits (rule
+//             L1).
 // Threads:    functions of their arguments.
 #pragma once
 

@@ -1,10 +1,12 @@
 // task_queue.h: waiting tasks in their order: priority first, then age.
 //
-// Role:       pure structure; part of Placement. Most tasks of a priority come in their order already: they stand in a plain row, read from the
-//             front. Those that do not stand in a heap. The first of the fronts is the head.
+// Role:       pure structure; part of Placement. Most tasks of a priority come in their order already: they
+//             stand in a plain row, read from the front. Those that do not stand in a heap. The first of the
+//             fronts is the head.
 // Invariants: the head is alive (whoever removes a task elsewhere calls Dropped); at most half of what is
-// held, and a few, is dead. Cost:       O(1) for tasks that come in order, O(log n) for others. 24 bytes an
-// entry. Threads:    one owner.
+//             held, and a few, is dead.
+// Cost:       O(1) for tasks that come in order, O(log n) for others. 24 bytes an entry.
+// Threads:    one owner.
 #pragma once
 
 #include <algorithm>

@@ -2,7 +2,9 @@
 // task's id.
 //
 // Role:       pure structure; part of Placement. Records stand in blocks and never move; a flat table finds
-// them by id. Cost:       O(1). 48 bytes a record, and 8 to 24 of the table. Threads:    one owner.
+//             them by id.
+// Cost:       O(1). 48 bytes a record, and 8 to 24 of the table.
+// Threads:    one owner.
 #pragma once
 
 #include <cstdint>

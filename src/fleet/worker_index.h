@@ -1,16 +1,15 @@
 // worker_index.h: the workers as Placement sees them: load, credit, and who takes the next task.
 //
 // Role:       pure; part of Placement. Workers with the same labels and browser state stand in one pool,
-// ordered by who takes the next task. A view is
-//             all pools that satisfy one kind of need, ordered by their best worker.
+//             ordered by who takes the next task. A view is all pools that satisfy one kind of need, ordered
+//             by their best worker.
 // Output:     the best worker of a view; which views have got their first or lost their last worker with
-// credit. Invariants: (1) in a pool's order stand exactly the open workers with credit; (2) smallest
-// load/capacity first, compared exactly, or who had a
-//             task longest ago; ties go by name.
+//             credit.
+// Invariants: (1) in a pool's order stand exactly the open workers with credit; (2) smallest load/capacity
+//             first, compared exactly, or who had a task longest ago; ties go by name.
 // Source:     prefetch is Little's law: tasks in flight = rate * time. It grows by one a finished task, so it
-// doubles in each round of tasks, up to
-//             what covers kCoverage of work a slot; it falls at once. Tasks that take longer than
-//             kNoPrefetchAbove on average get none.
+//             doubles in each round of tasks, up to what covers kCoverage of work a slot; it falls at once.
+//             Tasks that take longer than kNoPrefetchAbove on average get none.
 // Cost:       O(log workers) a change of load, times the views that the worker's pool satisfies.
 // Threads:    one owner.
 #pragma once

@@ -28,7 +28,8 @@ uint64_t ListNumber(std::string_view key) {
 
 }  // namespace
 
-FinishedStore::FinishedStore(log::Store* store, std::function<void(std::function<void()>)> post) : store_(store), post_(std::move(post)) {}
+FinishedStore::FinishedStore(log::Store* store, std::function<void(std::function<void()>)> post)
+    : store_(store), post_(std::move(post)) {}
 
 absl::Status FinishedStore::Open() {
   return store_->Scan(kLists, kListsEnd, true, [&](std::string_view key, std::string_view) {
@@ -40,7 +41,8 @@ absl::Status FinishedStore::Open() {
 const v1::FinishedVersion* FinishedStore::Visible(const v1::FinishedEntry& entry, Offset as_of) {
   for (int i = entry.versions_size() - 1; i >= 0; i--) {
     const v1::FinishedVersion& version = entry.versions(i);
-    if (version.closed_at() < as_of && (version.reopened_at() == 0 || version.reopened_at() > as_of)) return &version;
+    if (version.closed_at() < as_of && (version.reopened_at() == 0 || version.reopened_at() > as_of))
+      return &version;
   }
   return nullptr;
 }
@@ -63,7 +65,8 @@ void FinishedStore::Put(const JobId& job, Offset at, std::string state, bool was
   if (replaying_) {
     v1::FinishedEntry room;
     const v1::FinishedEntry* known = Find(job, &room);
-    for (int i = 0; known != nullptr && i < known->versions_size(); i++) listed |= known->versions(i).closed_at() == at;
+    for (int i = 0; known != nullptr && i < known->versions_size(); i++)
+      listed |= known->versions(i).closed_at() == at;
   }
   if (was_reopened) {  // earlier closings are kept for a fold that replays from before the redrive
     v1::FinishedEntry room;
@@ -136,13 +139,15 @@ void FinishedStore::Flush() {
   store_->Commit(std::move(ops), log::Durability::kBuffered, done);
 }
 
-std::optional<FinishedStore::Cursor> FinishedStore::ForEachRecent(Cursor from, const AsOf& as_of, const Each& each) {
+std::optional<FinishedStore::Cursor> FinishedStore::ForEachRecent(Cursor from, const AsOf& as_of,
+                                                                  const Each& each) {
   std::optional<Cursor> stopped;
   const auto show = [&](const JobId& job, std::optional<Offset> at, Cursor behind) {
     v1::FinishedEntry room;
     const v1::FinishedEntry* entry = Find(job, &room);
     const v1::FinishedVersion* version = entry == nullptr ? nullptr : Visible(*entry, as_of(job));
-    if (version == nullptr || (at && *at != version->closed_at())) return;  // open again, or closed again later
+    // open again, or closed again later
+    if (version == nullptr || (at && *at != version->closed_at())) return;
     if (!each(job, version->state())) stopped = behind;
   };
   // What the store has not got yet: since the last flush, then the flushes that are under way.
@@ -157,19 +162,22 @@ std::optional<FinishedStore::Cursor> FinishedStore::ForEachRecent(Cursor from, c
   walk(closed_, next_list_);
   for (auto it = flying_.rbegin(); it != flying_.rend(); ++it) walk((*it)->closed, (*it)->list);
   if (stopped) return stopped;
-  const absl::Status status = store_->Scan(kLists, ListKey(end), true, [&](std::string_view key, std::string_view value) {
-    v1::FinishedList list;
-    if (!list.ParseFromArray(value.data(), static_cast<int>(value.size()))) return true;
-    const uint64_t number = ListNumber(key);
-    uint32_t i = static_cast<uint32_t>(list.job_ids_size());
-    if (number == from.list) i = std::min(i, from.below);
-    for (; i > 0 && !stopped; i--) {
-      const int at = static_cast<int>(i) - 1;
-      const auto job = JobId::FromBytes(list.job_ids(at));
-      if (job) show(*job, at < list.closed_at_size() ? std::optional<Offset>(list.closed_at(at)) : std::nullopt, {number, i});
-    }
-    return !stopped;
-  });
+  const absl::Status status =
+      store_->Scan(kLists, ListKey(end), true, [&](std::string_view key, std::string_view value) {
+        v1::FinishedList list;
+        if (!list.ParseFromArray(value.data(), static_cast<int>(value.size()))) return true;
+        const uint64_t number = ListNumber(key);
+        uint32_t i = static_cast<uint32_t>(list.job_ids_size());
+        if (number == from.list) i = std::min(i, from.below);
+        for (; i > 0 && !stopped; i--) {
+          const int at = static_cast<int>(i) - 1;
+          const auto job = JobId::FromBytes(list.job_ids(at));
+          if (job)
+            show(*job, at < list.closed_at_size() ? std::optional<Offset>(list.closed_at(at)) : std::nullopt,
+                 {number, i});
+        }
+        return !stopped;
+      });
   return status.ok() ? stopped : std::nullopt;
 }
 

@@ -1,8 +1,10 @@
 // finished_store.h: the memory of closed jobs in a Store, and the order in which they were closed.
 //
-// Role:       FinishedJobs in life. Writes are collected and flushed together, buffered: they can be derived again from the events.
+// Role:       FinishedJobs in life. Writes are collected and flushed together, buffered: they can be derived
+//             again from the events.
 // Shapes:     `f/j/<16 bytes>` → v1::FinishedEntry; `f/l/<8 bytes BE>` → v1::FinishedList, one value a flush.
-// Errors:     a write that fails is kept and tried again with the next flush; reads that fail stop the process (the fold could not go on truthfully).
+// Errors:     a write that fails is kept and tried again with the next flush; reads that fail stop the
+//             process (the fold could not go on truthfully).
 // Threads:    one owner; the answers of the store come through `post`.
 #pragma once
 
@@ -36,13 +38,15 @@ class FinishedStore : public FinishedJobs {
   void Flush();
   bool clean() const { return dirty_.empty() && flying_.empty(); }
 
-  // Where a walk through the closed jobs goes on: positions below `below` of list `list`, then the older lists.
+  // Where a walk through the closed jobs goes on: positions below `below` of list `list`, then the older
+  // lists.
   struct Cursor {
     uint64_t list = 0;  // 0: from the newest
     uint32_t below = 0;
   };
-  // Newest closing first, each job that is closed as of `as_of` (an offset in its partition) once, until `each`
-  // says stop: then the job it was shown was not taken, and is the first of the next call. Nothing: the end.
+  // Newest closing first, each job that is closed as of `as_of` (an offset in its partition) once, until
+  // `each` says stop: then the job it was shown was not taken, and is the first of the next call. Nothing:
+  // the end.
   using AsOf = std::function<Offset(const JobId&)>;
   using Each = std::function<bool(const JobId&, const std::string& state)>;
   std::optional<Cursor> ForEachRecent(Cursor from, const AsOf& as_of, const Each& each);
@@ -64,8 +68,8 @@ class FinishedStore : public FinishedJobs {
     List closed;
     uint64_t list = 0;
   };
-  std::vector<std::shared_ptr<Group>> flying_;    // handed to the store, not answered; oldest first
-  List closed_;                                   // since the last flush: the list `next_list_`
+  std::vector<std::shared_ptr<Group>> flying_;  // handed to the store, not answered; oldest first
+  List closed_;                                 // since the last flush: the list `next_list_`
   bool replaying_ = true;
   uint64_t next_list_ = 1;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

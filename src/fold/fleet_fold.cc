@@ -6,8 +6,8 @@
 namespace laneway::fold {
 namespace {
 
-constexpr size_t kReadBytes = 1 << 20;      // of one partition at a time
-constexpr size_t kTurnRecordsMax = 16384;   // before the loop serves others
+constexpr size_t kReadBytes = 1 << 20;     // of one partition at a time
+constexpr size_t kTurnRecordsMax = 16384;  // before the loop serves others
 
 std::string SnapshotPrefix(uint32_t partition) { return "f/s/" + std::to_string(100000 + partition) + "/"; }
 
@@ -40,7 +40,8 @@ log::NewRecord RecordOf(const v1::Event& event, uint32_t partition) {
   return record;
 }
 
-FleetFold::FleetFold(FoldOptions options, ops::Loop* loop, log::Log* log, log::Store* store, const ops::Clock* clock)
+FleetFold::FleetFold(FoldOptions options, ops::Loop* loop, log::Log* log, log::Store* store,
+                     const ops::Clock* clock)
     : options_(std::move(options)),
       loop_(loop),
       log_(log),
@@ -55,7 +56,9 @@ FleetFold::FleetFold(FoldOptions options, ops::Loop* loop, log::Log* log, log::S
 FleetFold::~FleetFold() = default;
 
 namespace {
-Millis SteadyMillis(const ops::Clock& clock) { return std::chrono::duration_cast<Millis>(clock.Steady().time_since_epoch()); }
+Millis SteadyMillis(const ops::Clock& clock) {
+  return std::chrono::duration_cast<Millis>(clock.Steady().time_since_epoch());
+}
 }  // namespace
 
 LogTime FleetFold::Now() const { return log_clock_.Now(SteadyMillis(*clock_), clock_->Wall()); }
@@ -98,17 +101,22 @@ absl::Status FleetFold::Restore() {
     const auto range = log_->Range({log::Topic::kEvents, partition});
     if (!range.ok()) return range.status();
     absl::Status damaged;
-    const absl::Status scanned = store_->Scan(prefix, end, false, [&](std::string_view key, std::string_view value) {
-      v1::PartitionSnapshot piece;
-      if (!piece.ParseFromArray(value.data(), static_cast<int>(value.size())) || piece.partition() != partition) {
-        damaged = absl::DataLossError("the snapshot of events partition " + std::to_string(partition) + " is damaged");
-        return false;
-      }
-      if (piece.next_offset() < range->first) return false;  // events behind it are gone: what it says is out of date, and carried jobs say it anew
-      ledger_->Restore(piece);
-      snapshot_generation_[partition] = std::stoull(std::string(key.substr(prefix.size(), 16)), nullptr, 16);
-      return true;
-    });
+    const absl::Status scanned =
+        store_->Scan(prefix, end, false, [&](std::string_view key, std::string_view value) {
+          v1::PartitionSnapshot piece;
+          if (!piece.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
+              piece.partition() != partition) {
+            damaged = absl::DataLossError("the snapshot of events partition " + std::to_string(partition) +
+                                          " is damaged");
+            return false;
+          }
+          // events behind it are gone: what it says is out of date, and carried jobs say it anew
+          if (piece.next_offset() < range->first) return false;
+          ledger_->Restore(piece);
+          snapshot_generation_[partition] =
+              std::stoull(std::string(key.substr(prefix.size(), 16)), nullptr, 16);
+          return true;
+        });
     if (!scanned.ok()) return scanned;
     if (!damaged.ok()) return damaged;
     snapshot_at_[partition] = ledger_->next_offset(partition);
@@ -123,14 +131,16 @@ absl::Status FleetFold::Position() {
     const auto range = log_->Range(from);
     if (!range.ok()) return range.status();
     if (ledger_->next_offset(partition) > range->next) {
-      return absl::DataLossError("the snapshot covers events partition " + std::to_string(partition) + " up to " +
-                                 std::to_string(ledger_->next_offset(partition)) + ", but the log ends at " + std::to_string(range->next));
+      return absl::DataLossError("the snapshot covers events partition " + std::to_string(partition) +
+                                 " up to " + std::to_string(ledger_->next_offset(partition)) +
+                                 ", but the log ends at " + std::to_string(range->next));
     }
     if (ledger_->next_offset(partition) < range->first) ledger_->StartAt(partition, range->first);
     readers_.push_back({from, ledger_->next_offset(partition)});
     recent_[partition].assign(kVerdictsKept, FoldVerdict::kMalformed);
   }
-  for (const log::Topic topic : {log::Topic::kControl, log::Topic::kHeartbeats, log::Topic::kBrowserHealth, log::Topic::kAlerts}) {
+  for (const log::Topic topic :
+       {log::Topic::kControl, log::Topic::kHeartbeats, log::Topic::kBrowserHealth, log::Topic::kAlerts}) {
     const auto partitions = log_->Partitions(topic);
     if (!partitions.ok()) return partitions.status();
     for (uint32_t partition = 0; partition < *partitions; partition++) {
@@ -151,7 +161,8 @@ void FleetFold::Follow() {
   Probe();
 }
 
-// A log that is out of reach wakes nobody: it is asked every second, so that everyone learns that we hear nothing.
+// A log that is out of reach wakes nobody: it is asked every second, so that everyone learns that we hear
+// nothing.
 void FleetFold::Probe() {
   constexpr Millis kProbe{1000};
   if (!following_) return;
@@ -206,7 +217,8 @@ absl::StatusOr<size_t> FleetFold::ReadSome(Reader& reader) {
   auto batch = log_->Read(reader.from, reader.next, kReadBytes);
   if (!batch.ok()) return batch.status();
   for (const log::RecordView& record : batch->records) Take(reader.from, record);
-  if (!batch->records.empty()) log_clock_.OnRecord(batch->records.back().time, SteadyMillis(*clock_), caught_up_);
+  if (!batch->records.empty())
+    log_clock_.OnRecord(batch->records.back().time, SteadyMillis(*clock_), caught_up_);
   reader.next = batch->next_offset;
   return batch->records.size();
 }
@@ -224,7 +236,8 @@ void FleetFold::Take(const log::TopicPartition& from, const log::RecordView& rec
     }
   } else if (from.topic == log::Topic::kControl) {
     v1::ControlRecord control;
-    good = record.type == log::RecordType::kControlRecord && control.ParseFromArray(record.value.data(), size);
+    good =
+        record.type == log::RecordType::kControlRecord && control.ParseFromArray(record.value.data(), size);
     const Member* member = good ? members_.OnControl(control, record.offset) : nullptr;
     for (FoldListener* listener : listeners_) {
       if (good) listener->OnControl(control, record.offset, member);
@@ -252,9 +265,11 @@ void FleetFold::TakeEvent(uint32_t partition, const log::RecordView& record) {
   folded_.fetch_add(1, std::memory_order_relaxed);
   FoldVerdict verdict = FoldVerdict::kMalformed;
   changes_.clear();
-  if (record.type == log::RecordType::kEvent && event_.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+  if (record.type == log::RecordType::kEvent &&
+      event_.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
     verdict = ledger_->Apply(partition, record.offset, record.time, event_, &changes_);
-    for (FoldListener* listener : listeners_) listener->OnEvent(partition, record.offset, record.time, event_, verdict, changes_);
+    for (FoldListener* listener : listeners_)
+      listener->OnEvent(partition, record.offset, record.time, event_, verdict, changes_);
   } else {
     ledger_->Skip(partition, record.offset, record.time);
     bad_records_++;
@@ -284,8 +299,10 @@ void FleetFold::AppendAndAwait(std::vector<v1::Event> events, VerdictsDone done)
   }
   auto waiting = std::make_shared<Waiting>();
   waiting->done = std::move(done);
-  log_->Append(std::move(records), [this, waiting, partitions, alive = std::weak_ptr<bool>(alive_)](const absl::Status& status, std::span<const Offset> offsets) {
-    loop_->Post([this, waiting, partitions, alive, status, offsets = std::vector<Offset>(offsets.begin(), offsets.end())] {
+  log_->Append(std::move(records), [this, waiting, partitions, alive = std::weak_ptr<bool>(alive_)](
+                                       const absl::Status& status, std::span<const Offset> offsets) {
+    loop_->Post([this, waiting, partitions, alive, status,
+                 offsets = std::vector<Offset>(offsets.begin(), offsets.end())] {
       if (alive.expired()) return;
       if (!status.ok()) return waiting->done(status, {});
       waiting->verdicts.assign(offsets.size(), FoldVerdict::kMalformed);
@@ -306,14 +323,16 @@ void FleetFold::AppendAndAwait(std::vector<v1::Event> events, VerdictsDone done)
 void FleetFold::MaybeSnapshot() {
   for (uint32_t partition = 0; partition < options_.event_partitions; partition++) {
     const uint64_t since = ledger_->next_offset(partition) - snapshot_at_[partition];
-    const uint64_t wanted = std::max<uint64_t>(options_.snapshot_after_records, 4 * ledger_->open_jobs() / options_.event_partitions);
+    const uint64_t wanted = std::max<uint64_t>(options_.snapshot_after_records,
+                                               4 * ledger_->open_jobs() / options_.event_partitions);
     if (since < wanted) continue;
     WriteSnapshot(partition, [](const absl::Status&) {});
     return;  // one at a time: the others come with the next turns
   }
 }
 
-// All pieces and the removal of the older snapshot are one batch: it happens whole or not at all, after everything the memory of finished jobs holds.
+// All pieces and the removal of the older snapshot are one batch: it happens whole or not at all, after
+// everything the memory of finished jobs holds.
 void FleetFold::WriteSnapshot(uint32_t partition, log::CommitDone done) {
   finished_.Flush();
   const uint64_t generation = ++snapshot_generation_[partition];
@@ -322,7 +341,8 @@ void FleetFold::WriteSnapshot(uint32_t partition, log::CommitDone done) {
   ops.push_back({log::StoreOp::Kind::kDeleteRange, prefix, SnapshotKey(partition, generation, 0)});
   uint32_t piece = 0;
   ledger_->Snapshot(partition, [&](const v1::PartitionSnapshot& snapshot) {
-    ops.push_back({log::StoreOp::Kind::kPut, SnapshotKey(partition, generation, piece++), snapshot.SerializeAsString()});
+    ops.push_back({log::StoreOp::Kind::kPut, SnapshotKey(partition, generation, piece++),
+                   snapshot.SerializeAsString()});
   });
   snapshot_at_[partition] = ledger_->next_offset(partition);
   store_->Commit(std::move(ops), log::Durability::kBuffered, std::move(done));

@@ -1,9 +1,12 @@
-// fleet_fold.h: the one fold of a process: reads `events`, `heartbeats`, `browser-health` and `control`, and tells everyone who lives on it.
+// fleet_fold.h: the one fold of a process: reads `events`, `heartbeats`, `browser-health` and `control`, and
+// tells everyone who lives on it.
 //
-// Role:       shell of Ledger and Members on a Loop. Dispatcher, reaper and API of a process are its listeners.
-// Promises:   (1) listeners hear of each record once, in the order of its partition, after it was folded; (2) OnBatchEnd follows what was read
-//             together; (3) a restart reads on from the last snapshot, which names the offsets it covers and was written in one piece.
-// Errors:     a record that cannot be parsed is counted, told to on_bad_record and passed over; DATA_LOSS and OUT_OF_RANGE reach on_fatal.
+// Role:       shell of Ledger and Members on a Loop. Dispatcher, reaper and API of a process are its
+//             listeners. Promises:   (1) listeners hear of each record once, in the order of its partition,
+//             after it was folded; (2) OnBatchEnd follows what was read together; (3) a restart reads on from
+//             the last snapshot, which names the offsets it covers and was written in one piece.
+// Errors:     a record that cannot be parsed is counted, told to on_bad_record and passed over; DATA_LOSS and
+//             OUT_OF_RANGE reach on_fatal.
 // Threads:    everything on the loop, but for lag() and Wake().
 #pragma once
 
@@ -32,10 +35,15 @@ namespace laneway::fold {
 class FoldListener {
  public:
   virtual ~FoldListener() = default;
-  virtual void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) = 0;
+  virtual void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event,
+                       FoldVerdict verdict, std::span<const Change> changes) = 0;
   virtual void OnHeartbeat(const Member& member) { (void)member; }
-  virtual void OnBrowserHealth(const v1::BrowserHealth& health, Offset offset, LogTime time) { (void)health, (void)offset, (void)time; }
-  virtual void OnControl(const v1::ControlRecord& record, Offset offset, const Member* member) { (void)record, (void)offset, (void)member; }
+  virtual void OnBrowserHealth(const v1::BrowserHealth& health, Offset offset, LogTime time) {
+    (void)health, (void)offset, (void)time;
+  }
+  virtual void OnControl(const v1::ControlRecord& record, Offset offset, const Member* member) {
+    (void)record, (void)offset, (void)member;
+  }
   virtual void OnAlert(const v1::Alert& alert, LogTime time) { (void)alert, (void)time; }
   // Everything that was there has been read (caught_up), or as much as one turn takes.
   virtual void OnBatchEnd(bool caught_up) = 0;
@@ -58,7 +66,8 @@ class FleetFold {
   FleetFold(FoldOptions options, ops::Loop* loop, log::Log* log, log::Store* store, const ops::Clock* clock);
   ~FleetFold();
 
-  // Before the loop starts: listeners, then Open, which restores the snapshot and folds everything up to the end of the log as it is now.
+  // Before the loop starts: listeners, then Open, which restores the snapshot and folds everything up to the
+  // end of the log as it is now.
   void AddListener(FoldListener* listener) { listeners_.push_back(listener); }
   absl::Status Open();
   // On the loop: begins to follow the log.
@@ -66,7 +75,8 @@ class FleetFold {
   // On the loop: stops following, and writes a snapshot of what is not covered by one.
   void Close(std::function<void()> done);
 
-  // Appends events (each to the partition of its job or worker) and answers when the fold has read all of them back.
+  // Appends events (each to the partition of its job or worker) and answers when the fold has read all of
+  // them back.
   void AppendAndAwait(std::vector<v1::Event> events, VerdictsDone done);
 
   const Ledger& ledger() const { return *ledger_; }
@@ -127,12 +137,12 @@ class FleetFold {
   LogClock log_clock_;
   uint64_t bad_records_ = 0;
   std::array<uint64_t, kVerdicts> verdicts_{};
-  v1::Event event_;                                   // used again for each record
+  v1::Event event_;  // used again for each record
   std::vector<Change> changes_;
-  std::vector<Offset> snapshot_at_;                   // next_offset of each partition's last snapshot
+  std::vector<Offset> snapshot_at_;  // next_offset of each partition's last snapshot
   std::vector<uint64_t> snapshot_generation_;
   static constexpr size_t kVerdictsKept = 1 << 14;
-  std::vector<std::vector<FoldVerdict>> recent_;      // by partition, by offset % kVerdictsKept
+  std::vector<std::vector<FoldVerdict>> recent_;  // by partition, by offset % kVerdictsKept
   std::map<std::pair<uint32_t, Offset>, std::pair<std::shared_ptr<Waiting>, size_t>> waiting_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

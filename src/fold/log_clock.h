@@ -1,9 +1,13 @@
-// log_clock.h: what the log's clock says just now, told from the records it wrote and a steady clock of our own.
+// log_clock.h: what the log's clock says just now, told from the records it wrote and a steady clock of our
+// own.
 //
-// Role:       pure. Our own wall clock may be wrong, or be set at any moment; deadlines and silence are the log's to judge.
-// Input:      records as they are read, fresh ones (not history), with when they were read. Output: the log's time.
-// Invariants: (1) once a record was read the wall clock is not asked again; (2) a record that was read late makes us lag no longer than until the
-//             next one that was not; (3) never before the newest record.
+// Role:       pure. Our own wall clock may be wrong, or be set at any moment; deadlines and silence are the
+//             log's to judge.
+// Input:      records as they are read, fresh ones (not history), with when they were read.
+// Output:     the log's time.
+// Invariants: (1) once a record was read the wall clock is not asked again; (2) a record that was read late
+//             makes us lag no longer than until the next one that was not; (3) never before the newest
+//             record.
 // Threads:    one owner.
 #pragma once
 
@@ -22,7 +26,8 @@ class LogClock {
       newest_at_ = steady;
     }
     if (!fresh) return;
-    const Millis ahead(time.ms - steady.count());  // of the log's clock before ours; less when it was read late
+    // of the log's clock before ours; less when it was read late
+    const Millis ahead(time.ms - steady.count());
     if (!known_ || steady - window_ >= kWindow) {
       before_ = known_ ? within_ : ahead;
       within_ = ahead;
@@ -33,7 +38,8 @@ class LogClock {
   }
 
   LogTime Now(Millis steady, LogTime wall) const {
-    if (!known_) return newest_.ms == 0 ? wall : newest_ + (steady - newest_at_);  // rather behind than ahead: it may only jump forward
+    // rather behind than ahead: it may only jump forward
+    if (!known_) return newest_.ms == 0 ? wall : newest_ + (steady - newest_at_);
     return std::max(LogTime{(steady + std::max(before_, within_)).count()}, newest_);
   }
 

@@ -3,13 +3,13 @@
 //
 // Role:       the embedded log's door. One process at a time may pass.
 // Output:     files `LOCK` (flock; pid, start time and host of its holder), `FORMAT`, `ACKED` (a second place
-// for the last acknowledged
-//             sequence number) and the folder `db/`, which belongs to RocksDB.
+//             for the last acknowledged sequence number) and the folder `db/`, which belongs to RocksDB.
 // Invariants: ACKED is never ahead of what was synced, so that a database behind it has lost acknowledged
-// writes. It is a mapped page: storing
-//             costs no system call, and the kernel keeps the page when the process is killed.
+//             writes. It is a mapped page: storing costs no system call, and the kernel keeps the page when
+//             the process is killed.
 // Errors:     FAILED_PRECONDITION: held by another process, on a network file system, or not a folder of
-// ours; the message says what to do. Threads:    one owner; StoreAcked from the committer.
+//             ours; the message says what to do.
+// Threads:    one owner; StoreAcked from the committer.
 #pragma once
 
 #include <cstdint>

@@ -221,7 +221,8 @@ Engine::Engine(EmbeddedOptions options)
       store_(std::make_unique<EngineStore>(*this)),
       batch_(0, 0, 8, 0) {
   if (!options_.clock) {
-    // It follows the wall clock forward; set back, it goes on at its own pace: silence and retries are judged by it.
+    // It follows the wall clock forward; set back, it goes on at its own pace: silence and retries are judged
+    // by it.
     options_.clock = [last = WallClock(), at = std::chrono::steady_clock::now()]() mutable {
       const auto steady = std::chrono::steady_clock::now();
       last = std::max(WallClock(), last + std::chrono::duration_cast<Millis>(steady - at));

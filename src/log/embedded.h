@@ -3,18 +3,17 @@
 //
 // Role:       implements log.h and store.h durably on a local disk.
 // Output:     everything that waits is written as one atomic batch with one sync, then answered: the cost of
-// a sync is shared, and nobody is
-//             answered before it. Groups of only kBuffered commits are written without a sync.
+//             a sync is shared, and nobody is answered before it. Groups of only kBuffered commits are
+//             written without a sync.
 // Invariants: (1) offsets are given out by the committer, densely, and taken back when a group fails; (2) a
-// group is readable only after its
-//             sync; (3) after a failed sync nothing is written or acknowledged any more: only reopening can
-//             tell what is on the disk.
-// Disk full:  appends are refused (RESOURCE_EXHAUSTED) while the volume has less than its reserve, journal
-// and store commits below half of
-//             it; what only deletes is always tried. If the database hits the wall all the same it is closed
-//             and opened again when there is space, by the committer, without losing an acknowledged record.
+//             group is readable only after its sync; (3) after a failed sync nothing is written or
+//             acknowledged any more: only reopening can tell what is on the disk. Disk full:  appends are
+//             refused (RESOURCE_EXHAUSTED) while the volume has less than its reserve, journal and store
+//             commits below half of it; what only deletes is always tried. If the database hits the wall all
+//             the same it is closed and opened again when there is space, by the committer, without losing an
+//             acknowledged record.
 // Threads:    as log.h. Callbacks run on the committer thread, refusals included. No call may be made after
-// the destructor began.
+//             the destructor began.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,9 @@
 // embedded_impl.h: the inside of EmbeddedEngine. Internal to src/log.
 //
 // Role:       one queue, one committer thread (embedded_commit.cc), readers that never wait for it
-// (embedded.cc). Invariants: the committer alone writes to the database; `db_mutex_` is held shared by
-// whoever uses `db_`, alone by who replaces it.
+//             (embedded.cc).
+// Invariants: the committer alone writes to the database; `db_mutex_` is held shared by whoever uses `db_`,
+//             alone by who replaces it.
 #pragma once
 
 #include <array>

@@ -4,9 +4,8 @@
 // Role:       fault injection. With an all-zero plan it is the wrapped log.
 // Input:      the same calls and the same seed give the same faults.
 // Output:     errors before an append (it did not happen), UNKNOWN after one (it did), a second append of
-// what was answered UNKNOWN, answers
-//             that come late (after answers of later appends, or at Release), reads of a single record, reads
-//             that fail.
+//             what was answered UNKNOWN, answers that come late (after answers of later appends, or at
+//             Release), reads of a single record, reads that fail.
 // Threads:    as log.h. A late answer runs where the answer that releases it runs.
 #pragma once
 

@@ -2,12 +2,13 @@
 // as a whole.
 //
 // Role:       pure: bytes in, bytes out. One key per record would cap the log at what the database can put
-// (200,000/s); a group costs one put. Layout:     version u8 (1) · CRC32C u32 · count u32 · time i64 (ms) ·
-// records. Integers are little-endian. The CRC covers topic, partition
-//             and first offset as well as everything behind it, so that a group found in the wrong place is
-//             noticed. A record: type u8 · writer u8 · [length u8 · name] · schema varint · key length varint
-//             · value length varint · key · value. The writer is an index into the first 16 names met in this
-//             group; the next free index, and always 255, brings its name along.
+//             (200,000/s); a group costs one put.
+// Layout:     version u8 (1) · CRC32C u32 · count u32 · time i64 (ms) · records. Integers are little-endian.
+//             The CRC covers topic, partition and first offset as well as everything behind it, so that a
+//             group found in the wrong place is noticed. A record: type u8 · writer u8 · [length u8 · name] ·
+//             schema varint · key length varint · value length varint · key · value. The writer is an index
+//             into the first 16 names met in this group; the next free index, and always 255, brings its name
+//             along.
 // Errors:     DATA_LOSS: not a group, or not the one that belongs here.
 // Threads:    one owner.
 #pragma once

@@ -1,7 +1,7 @@
 // keys.h: what the keys of the embedded log's database look like. Stored: never change a letter.
 //
-// Layout:     'L' topic u8 partition u32 base u64 → a group of records (group_codec.h); integers big-endian,
-// so that they sort
+// Layout:     integers are big-endian, so that they sort
+//             'L' topic u8 partition u32 base u64 → a group of records (group_codec.h)
 //             'T' topic u8                        → its number of partitions, decimal
 //             'W' topic u8 partition u32          → the low watermark of the partition, decimal
 //             'S' key                             → the store

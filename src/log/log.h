@@ -1,14 +1,19 @@
-// log.h: the record log every member meets in: topics of partitions of records, appended to and read by offset.
+// log.h: the record log every member meets in: topics of partitions of records, appended to and read by
+// offset.
 //
-// Role:       interface to the outside: EmbeddedLog (RocksDB), SimLog (memory, for simulation), FaultyLog (wraps one, breaks promises it may
-//             break), later KafkaLog. One contract suite (tests/contract/log_contract_test.cc) runs over all.
-// Promises:   (1) a record whose append was answered OK survives the process and the power; (2) offsets of a partition are dense, from 0;
-//             (3) a record is readable only when it is durable; (4) all records of one Append are in order within each partition;
-//             (5) an append answered UNKNOWN may have happened; any other error: it did not.
-// Errors:     RESOURCE_EXHAUSTED: too much is waiting, or the disk is full: take nothing new, try again. UNAVAILABLE: try again.
-//             UNKNOWN: may have happened. INVALID_ARGUMENT: no such topic or partition, or a record over kRecordBytesMax. DATA_LOSS: stop.
-// Threads:    every function from any thread. `AppendDone` and `wake` run on a thread of the log's, refusals at once included: they must be
-//             short and must not wait for the log (EnsureTopic, Trim); reading is allowed.
+// Role:       interface to the outside: EmbeddedLog (RocksDB), SimLog (memory, for simulation), FaultyLog
+//             (wraps one, breaks promises it may break), later KafkaLog. One contract suite
+//             (tests/contract/log_contract_test.cc) runs over all. Promises:   (1) a record whose append was
+//             answered OK survives the process and the power; (2) offsets of a partition are dense, from 0;
+//             (3) a record is readable only when it is durable; (4) all records of one Append are in order
+//             within each partition; (5) an append answered UNKNOWN may have happened; any other error: it
+//             did not.
+// Errors:     RESOURCE_EXHAUSTED: too much is waiting, or the disk is full: take nothing new, try again.
+//             UNAVAILABLE: try again. UNKNOWN: may have happened. INVALID_ARGUMENT: no such topic or
+//             partition, or a record over kRecordBytesMax. DATA_LOSS: stop.
+// Threads:    every function from any thread. `AppendDone` and `wake` run on a thread of the log's, refusals
+//             at once included: they must be short and must not wait for the log (EnsureTopic, Trim); reading
+//             is allowed.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +32,28 @@
 namespace laneway::log {
 
 // The topics of DESIGN §3. The numbers are stored: never renumber.
-enum class Topic : uint8_t { kEvents = 1, kLanes = 2, kHeartbeats = 3, kBrowserHealth = 4, kControl = 5, kDeadLetter = 6, kAlerts = 7 };
+enum class Topic : uint8_t {
+  kEvents = 1,
+  kLanes = 2,
+  kHeartbeats = 3,
+  kBrowserHealth = 4,
+  kControl = 5,
+  kDeadLetter = 6,
+  kAlerts = 7
+};
 std::string_view TopicName(Topic topic);  // "events", …
 
 // What a record's value is. Stored, and the header `type` of a Kafka record.
-enum class RecordType : uint8_t { kUnknown = 0, kEvent = 1, kLaneRecord = 2, kHeartbeat = 3, kBrowserHealth = 4, kControlRecord = 5, kDeadLetter = 6, kAlert = 7 };
+enum class RecordType : uint8_t {
+  kUnknown = 0,
+  kEvent = 1,
+  kLaneRecord = 2,
+  kHeartbeat = 3,
+  kBrowserHealth = 4,
+  kControlRecord = 5,
+  kDeadLetter = 6,
+  kAlert = 7
+};
 std::string_view RecordTypeName(RecordType type);  // "event", …
 
 inline constexpr size_t kRecordBytesMax = 1 << 20;  // key + value of one record; larger ones are refused
@@ -87,12 +109,13 @@ class Log {
  public:
   virtual ~Log() = default;
 
-  // Appends in order; all records of one call become durable together where the implementation can (EmbeddedLog, SimLog: atomically).
-  // `done` is called exactly once, also when refused at once.
+  // Appends in order; all records of one call become durable together where the implementation can
+  // (EmbeddedLog, SimLog: atomically). `done` is called exactly once, also when refused at once.
   virtual void Append(std::vector<NewRecord> records, AppendDone done) = 0;
 
-  // Records from `from` on, at least one if there is any, otherwise an empty batch with next_offset == from; about bytes_max bytes at the most.
-  // OUT_OF_RANGE: `from` lies before the oldest record kept or behind the end.
+  // Records from `from` on, at least one if there is any, otherwise an empty batch with next_offset == from;
+  // about bytes_max bytes at the most. OUT_OF_RANGE: `from` lies before the oldest record kept or behind the
+  // end.
   virtual absl::StatusOr<RecordBatch> Read(TopicPartition from_partition, Offset from, size_t bytes_max) = 0;
 
   virtual absl::StatusOr<OffsetRange> Range(TopicPartition partition) = 0;
@@ -104,8 +127,10 @@ class Log {
   // Records below `below` may go. Idempotent. OUT_OF_RANGE: behind the end; nothing is trimmed.
   virtual absl::Status Trim(TopicPartition partition, Offset below) = 0;
 
-  // `wake` is called after records became readable in any of these partitions (at least once after the last of them; calls may be merged).
-  virtual std::unique_ptr<Watch> WatchPartitions(std::vector<TopicPartition> partitions, std::function<void()> wake) = 0;
+  // `wake` is called after records became readable in any of these partitions (at least once after the last
+  // of them; calls may be merged).
+  virtual std::unique_ptr<Watch> WatchPartitions(std::vector<TopicPartition> partitions,
+                                                 std::function<void()> wake) = 0;
 };
 
 }  // namespace laneway::log

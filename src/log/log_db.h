@@ -1,8 +1,9 @@
 // log_db.h: reading and checking the groups of an embedded log's database.
 //
 // Role:       functions over an open RocksDB; used by the engine, the read-only log and the check at opening.
-// Internal to src/log. Errors:     DATA_LOSS: a group is missing or damaged, with topic, partition and
-// offset. Threads:    any.
+//             Internal to src/log.
+// Errors:     DATA_LOSS: a group is missing or damaged, with topic, partition and offset.
+// Threads:    any.
 #pragma once
 
 #include <cstdint>

@@ -3,8 +3,9 @@
 //
 // Role:       shared state of one committer and many readers. Internal to src/log.
 // Invariants: a partition's recent groups are contiguous and end at its `next`; all together they take about
-// recent_bytes_max at the most. Threads:    Find, Count and the reading functions from any; Publish,
-// ShrinkRecent and the `pending` fields only from the committer.
+//             recent_bytes_max at the most.
+// Threads:    Find, Count and the reading functions from any; Publish, ShrinkRecent and the `pending` fields
+//             only from the committer.
 #pragma once
 
 #include <array>

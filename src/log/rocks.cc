@@ -52,8 +52,9 @@ class WatchedFile : public rocksdb::FSWritableFileOwnerWrapper {
   const bool is_wal_;
 };
 
-// RocksDB's own log goes nowhere. Its file lies on the same disk, and once a line could not be written the next one ends the process
-// (Debian's build has assertions): a full disk would kill us. What matters comes as a status, and is told with it.
+// RocksDB's own log goes nowhere. Its file lies on the same disk, and once a line could not be written the
+// next one ends the process (Debian's build has assertions): a full disk would kill us. What matters comes as
+// a status, and is told with it.
 class NoLogger : public rocksdb::Logger {
  public:
   using rocksdb::Logger::Logv;

@@ -2,13 +2,12 @@
 // says so, and how.
 //
 // Role:       implements log.h and store.h deterministically. A SimDisk is what survives; SimClients are the
-// processes that use it. Input:      the clients' calls wait in order; Complete() ends one with a fate of the
-// simulator's choice. With auto_complete each call is
-//             done before it returns, for tests that need no faults.
+//             processes that use it.
+// Input:      the clients' calls wait in order; Complete() ends one with a fate of the simulator's choice.
+//             With auto_complete each call is done before it returns, for tests that need no faults.
 // Invariants: as log.h promises: dense offsets, records readable only when durable, a Journal commit happens
-// whole or not at all. What was
-//             completed as kBuffered is lost in a power loss unless something synced by the same owner was
-//             completed after it.
+//             whole or not at all. What was completed as kBuffered is lost in a power loss unless something
+//             synced by the same owner was completed after it.
 // Threads:    one owner. Callbacks and wakes run inside Complete().
 #pragma once
 

@@ -1,8 +1,11 @@
-// store.h: durable keys and values beside the log: a worker's notes, the fold's snapshots, the memory of finished jobs.
+// store.h: durable keys and values beside the log: a worker's notes, the fold's snapshots, the memory of
+// finished jobs.
 //
-// Role:       interface to the outside: EmbeddedStore (the same RocksDB and the same committer as EmbeddedLog), SimStore (tests/sim).
-// Promises:   a batch happens whole or not at all; batches happen in the order of their Commit calls; when a batch with kSynced is
-//             answered OK, it and every batch before it survive a power loss. kBuffered: survives the process, and the power with the next kSynced.
+// Role:       interface to the outside: EmbeddedStore (the same RocksDB and the same committer as
+//             EmbeddedLog), SimStore (tests/sim). Promises:   a batch happens whole or not at all; batches
+//             happen in the order of their Commit calls; when a batch with kSynced is answered OK, it and
+//             every batch before it survive a power loss. kBuffered: survives the process, and the power with
+//             the next kSynced.
 // Errors:     as log.h.
 // Threads:    every function from any thread; `done` runs on a thread of the store's, and must be short.
 #pragma once
@@ -35,18 +38,21 @@ class Store {
   virtual ~Store() = default;
   virtual void Commit(std::vector<StoreOp> ops, Durability durability, CommitDone done) = 0;
   virtual absl::StatusOr<std::optional<std::string>> Get(std::string_view key) = 0;
-  // Calls `each` for keys in [begin, end) in order (backwards: from the highest below `end` down) until it returns false.
-  // An empty `end` is behind the last key. `each` must not wait for the store.
-  virtual absl::Status Scan(std::string_view begin, std::string_view end, bool backwards,
-                            const std::function<bool(std::string_view key, std::string_view value)>& each) = 0;
+  // Calls `each` for keys in [begin, end) in order (backwards: from the highest below `end` down) until it
+  // returns false. An empty `end` is behind the last key. `each` must not wait for the store.
+  virtual absl::Status Scan(
+      std::string_view begin, std::string_view end, bool backwards,
+      const std::function<bool(std::string_view key, std::string_view value)>& each) = 0;
 };
 
-// The step of a worker: its notes, then its events. The notes are durable no later than the events are readable.
-// On the embedded log both are one atomic write and cost one sync; on Kafka the store's sync comes first (rules W1, W3).
+// The step of a worker: its notes, then its events. The notes are durable no later than the events are
+// readable. On the embedded log both are one atomic write and cost one sync; on Kafka the store's sync comes
+// first (rules W1, W3).
 class Journal {
  public:
   virtual ~Journal() = default;
-  // `done` gets the offsets of `records`; an error means: no note is durable and no record was appended (UNKNOWN: the records may have been).
+  // `done` gets the offsets of `records`; an error means: no note is durable and no record was appended
+  // (UNKNOWN: the records may have been).
   virtual void Commit(std::vector<StoreOp> notes, std::vector<NewRecord> records, AppendDone done) = 0;
 };
 

@@ -1,8 +1,9 @@
 // watches.h: who wants to be woken when records become readable. Shared by the logs that live in this
 // process.
 //
-// Role:       registry. Promise: when a Watch's destructor has returned, its `wake` is not running and never
-// runs again. Threads:    any; `wake` must not destroy its own watch.
+// Role:       registry.
+// Invariants: when a Watch's destructor has returned, its `wake` is not running and never runs again.
+// Threads:    any; `wake` must not destroy its own watch.
 #pragma once
 
 #include <cstdint>

@@ -22,13 +22,16 @@ namespace laneway::measure {
 namespace {
 
 using Steady = std::chrono::steady_clock;
-double Since(Steady::time_point begun) { return std::chrono::duration<double>(Steady::now() - begun).count(); }
+double Since(Steady::time_point begun) {
+  return std::chrono::duration<double>(Steady::now() - begun).count();
+}
 
 // A folder of ours, gone when this is.
 class Room {
  public:
   explicit Room(const std::string& below)
-      : path_((below.empty() ? std::filesystem::temp_directory_path().string() : below) + "/laneway-bench-" + std::to_string(getpid())) {
+      : path_((below.empty() ? std::filesystem::temp_directory_path().string() : below) + "/laneway-bench-" +
+              std::to_string(getpid())) {
     std::filesystem::create_directories(path_);
   }
   ~Room() {
@@ -41,7 +44,8 @@ class Room {
   std::string path_;
 };
 
-absl::StatusOr<standalone::StandaloneOptions> FleetIn(const std::string& folder, const MeasureOptions& options, bool zone) {
+absl::StatusOr<standalone::StandaloneOptions> FleetIn(const std::string& folder,
+                                                      const MeasureOptions& options, bool zone) {
   ops::ConfigSources sources;
   sources.flags = {{"log.data=" + folder + "/data", "--data"},
                    {"worker.in_process_thread_count=" + std::to_string(options.workers), "--workers"},
@@ -49,7 +53,9 @@ absl::StatusOr<standalone::StandaloneOptions> FleetIn(const std::string& folder,
                    {"zone.path=" + folder + "/zone", "--zone"},
                    {"job.handler=noop", "--handler"}};
   const ops::ConfigResult loaded = ops::LoadConfig(sources);
-  if (!loaded.config) return absl::InvalidArgumentError(loaded.problems.empty() ? "no configuration" : loaded.problems[0].ToString());
+  if (!loaded.config)
+    return absl::InvalidArgumentError(loaded.problems.empty() ? "no configuration"
+                                                              : loaded.problems[0].ToString());
   standalone::StandaloneOptions fleet;
   fleet.config = loaded.config->values;
   for (const std::string& name : ops::WorkerNames(fleet.config.worker())) fleet.workers.emplace_back(name);
@@ -129,8 +135,10 @@ struct Cost {
 
 std::string CostJson(const Cost& cost, double tasks) {
   const double seconds = Since(cost.begun), cpu = CpuSeconds() - cost.cpu;
-  return absl::StrFormat("\"seconds\": %.3f, \"per_second\": %.0f, \"cpu_us_each\": %.1f, \"cpu_seconds_per_1000\": %.4f, \"cores_used\": %.2f, \"memory_peak_mib\": %.0f",
-                         seconds, tasks / seconds, cpu / tasks * 1e6, cpu / tasks * 1000, cpu / seconds, PeakResidentMib());
+  return absl::StrFormat(
+      "\"seconds\": %.3f, \"per_second\": %.0f, \"cpu_us_each\": %.1f, \"cpu_seconds_per_1000\": %.4f, "
+      "\"cores_used\": %.2f, \"memory_peak_mib\": %.0f",
+      seconds, tasks / seconds, cpu / tasks * 1e6, cpu / tasks * 1000, cpu / seconds, PeakResidentMib());
 }
 
 void Tell(const MeasureOptions& options, const std::string& line) {
@@ -159,10 +167,13 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   const double per_second = static_cast<double>(count) / Since(cost.begun);
   const log::EngineStats stats = (*fleet)->engine().Stats();
   return absl::StrFormat(
-      "{\"measure\": \"tasks\", \"tasks\": %u, \"tasks_per_job\": %u, \"workers\": %u, \"capacity\": %u, %s, \"records_per_task\": %.2f, \"syncs\": %u, \"memory_idle_mib\": %.1f, "
-      "\"raw\": {\"rocksdb_synced_puts_per_second\": %.0f, \"rocksdb_synced_puts_in_batches_of_100_per_second\": %.0f, \"sync_p50_ms\": %.3f}, "
+      "{\"measure\": \"tasks\", \"tasks\": %u, \"tasks_per_job\": %u, \"workers\": %u, \"capacity\": %u, %s, "
+      "\"records_per_task\": %.2f, \"syncs\": %u, \"memory_idle_mib\": %.1f, "
+      "\"raw\": {\"rocksdb_synced_puts_per_second\": %.0f, "
+      "\"rocksdb_synced_puts_in_batches_of_100_per_second\": %.0f, \"sync_p50_ms\": %.3f}, "
       "\"ratio_to_raw_batched_puts\": %.2f}",
-      count, options.tasks_per_job, options.workers, wide.capacity, figures, static_cast<double>(stats.records) / static_cast<double>(count), stats.syncs, idle_mib,
+      count, options.tasks_per_job, options.workers, wide.capacity, figures,
+      static_cast<double>(stats.records) / static_cast<double>(count), stats.syncs, idle_mib,
       raw.single_per_second, raw.batched_per_second, raw.sync_p50_ms, per_second / raw.batched_per_second);
 }
 
@@ -175,7 +186,8 @@ class StartWatch : public fold::FoldListener {
     const std::lock_guard lock(mutex_);
     submitted_[job] = Steady::now();
   }
-  void OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict, std::span<const Change>) override {
+  void OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict,
+               std::span<const Change>) override {
     if (verdict != FoldVerdict::kAccepted || !event.has_task_started()) return;
     const std::lock_guard lock(mutex_);
     const auto job = JobId::FromBytes(event.job_id());
@@ -218,20 +230,26 @@ absl::StatusOr<std::string> MeasureLatency(const MeasureOptions& options) {
   Tell(options, absl::StrFormat("%u tasks at %.0f a second", count, options.per_second));
   const Cost cost;
   for (uint64_t i = 0; i < count; i++) {
-    std::this_thread::sleep_until(cost.begun + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(static_cast<double>(i) / options.per_second)));
+    std::this_thread::sleep_until(
+        cost.begun + std::chrono::duration_cast<Steady::duration>(
+                         std::chrono::duration<double>(static_cast<double>(i) / options.per_second)));
     const JobId id = ops::NewJobId();
     const v1::Event event = Job(id, "noop", 1);
     watch.Submitted(id);
-    log.Append({fold::RecordOf(event, fold::PartitionOf(event, (*fleet)->fold().ledger().partitions()))}, [](const absl::Status&, std::span<const Offset>) {});
+    log.Append({fold::RecordOf(event, fold::PartitionOf(event, (*fleet)->fold().ledger().partitions()))},
+               [](const absl::Status&, std::span<const Offset>) {});
   }
-  for (int i = 0; i < 500 && watch.Times().size() < count; i++) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (int i = 0; i < 500 && watch.Times().size() < count; i++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   const std::vector<double> times = watch.Times();
   const std::string figures = CostJson(cost, static_cast<double>(count));
   (*fleet)->Stop(Millis(0));
-  return absl::StrFormat("{\"measure\": \"latency\", \"tasks\": %u, \"started\": %u, \"submit_to_start_ms\": {\"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, \"max\": %.3f}, %s, "
-                         "\"raw\": {\"sync_p50_ms\": %.3f}, \"syncs_in_a_row_at_p50\": %.1f}",
-                         count, times.size(), At(times, 0.5), At(times, 0.9), At(times, 0.99), At(times, 1), figures, raw.sync_p50_ms,
-                         raw.sync_p50_ms > 0 ? At(times, 0.5) / raw.sync_p50_ms : 0);
+  return absl::StrFormat(
+      "{\"measure\": \"latency\", \"tasks\": %u, \"started\": %u, \"submit_to_start_ms\": {\"p50\": %.3f, "
+      "\"p90\": %.3f, \"p99\": %.3f, \"max\": %.3f}, %s, "
+      "\"raw\": {\"sync_p50_ms\": %.3f}, \"syncs_in_a_row_at_p50\": %.1f}",
+      count, times.size(), At(times, 0.5), At(times, 0.9), At(times, 0.99), At(times, 1), figures,
+      raw.sync_p50_ms, raw.sync_p50_ms > 0 ? At(times, 0.5) / raw.sync_p50_ms : 0);
 }
 
 absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
@@ -252,8 +270,10 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   const double per_second = static_cast<double>(count) / Since(cost.begun);
   const std::string figures = CostJson(cost, static_cast<double>(count));
   const double raw_after = RawSpawnsPerSecond(3);
-  return absl::StrFormat("{\"measure\": \"exec\", \"children\": %u, %s, \"raw\": {\"posix_spawn_per_second_before\": %.0f, \"posix_spawn_per_second_after\": %.0f}, \"ratio_to_raw\": %.2f}",
-                         count, figures, raw, raw_after, per_second / ((raw + raw_after) / 2));
+  return absl::StrFormat(
+      "{\"measure\": \"exec\", \"children\": %u, %s, \"raw\": {\"posix_spawn_per_second_before\": %.0f, "
+      "\"posix_spawn_per_second_after\": %.0f}, \"ratio_to_raw\": %.2f}",
+      count, figures, raw, raw_after, per_second / ((raw + raw_after) / 2));
 }
 
 absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
@@ -266,7 +286,8 @@ absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
   const std::string incoming = room.path() + "/zone/incoming";
   std::filesystem::create_directories(incoming);
   Tell(options, absl::StrCat("writes ", count, " files"));
-  for (uint64_t i = 0; i < count; i++) std::ofstream(absl::StrFormat("%s/timesheet-%07u.csv", incoming, i)) << "agency,worker,hours\nA,B,7.5\n";
+  for (uint64_t i = 0; i < count; i++)
+    std::ofstream(absl::StrFormat("%s/timesheet-%07u.csv", incoming, i)) << "agency,worker,hours\nA,B,7.5\n";
   Tell(options, absl::StrCat(count, " files through the zone"));
   const Cost cost;
   auto fleet = standalone::Standalone::Start(std::move(*configured));
@@ -279,8 +300,10 @@ absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   const std::string figures = CostJson(cost, static_cast<double>(count));
-  return absl::StrFormat("{\"measure\": \"files\", \"files\": %u, %s, \"raw\": {\"renames_per_second\": %.0f}, \"ratio_to_raw\": %.3f}", count, figures, raw,
-                         static_cast<double>(count) / Since(cost.begun) / raw);
+  return absl::StrFormat(
+      "{\"measure\": \"files\", \"files\": %u, %s, \"raw\": {\"renames_per_second\": %.0f}, "
+      "\"ratio_to_raw\": %.3f}",
+      count, figures, raw, static_cast<double>(count) / Since(cost.begun) / raw);
 }
 
 absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
@@ -296,7 +319,8 @@ absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
     const double before = ResidentMib();
     const Cost idling;
     std::this_thread::sleep_for(std::chrono::seconds(5));
-    idle = absl::StrFormat("\"idle_memory_mib\": %.1f, \"idle_core_percent\": %.2f", before, (CpuSeconds() - idling.cpu) / Since(idling.begun) * 100);
+    idle = absl::StrFormat("\"idle_memory_mib\": %.1f, \"idle_core_percent\": %.2f", before,
+                           (CpuSeconds() - idling.cpu) / Since(idling.begun) * 100);
     Tell(options, absl::StrCat(count, " tasks that have to wait"));
     log::Log& log = (*fleet)->engine().LogAs("bench");
     std::atomic<int> flying{0};
@@ -305,14 +329,17 @@ absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
       for (int i = 0; i < 256 && sent < count; i++, sent++) {
         v1::Event event = Job(ops::NewJobId(), "noop", 1);
         event.mutable_job_submitted()->mutable_spec()->add_labels("nobody-has-this");
-        records.push_back(fold::RecordOf(event, fold::PartitionOf(event, (*fleet)->fold().ledger().partitions())));
+        records.push_back(
+            fold::RecordOf(event, fold::PartitionOf(event, (*fleet)->fold().ledger().partitions())));
       }
       while (flying >= 8) std::this_thread::sleep_for(std::chrono::microseconds(100));
       flying++;
       log.Append(std::move(records), [&](const absl::Status&, std::span<const Offset>) { flying--; });
     }
-    while ((*fleet)->View().tasks_now[0] < count || flying != 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    filled = absl::StrFormat("\"bytes_per_waiting_task_resident\": %.0f", (ResidentMib() - before) * 1048576 / static_cast<double>(count));
+    while ((*fleet)->View().tasks_now[0] < count || flying != 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    filled = absl::StrFormat("\"bytes_per_waiting_task_resident\": %.0f",
+                             (ResidentMib() - before) * 1048576 / static_cast<double>(count));
     (*fleet)->Stop(Millis(0));
   }
   Tell(options, "start from the snapshot");
@@ -321,7 +348,9 @@ absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
   if (!again.ok()) return again.status();
   restarted = absl::StrFormat("\"start_from_snapshot_seconds\": %.2f", Since(start.begun));
   const uint64_t waiting = (*again)->View().tasks_now[0];
-  return absl::StrFormat("{\"measure\": \"scale\", \"waiting_tasks\": %u, \"waiting_after_restart\": %u, %s, %s, %s}", count, waiting, idle, filled, restarted);
+  return absl::StrFormat(
+      "{\"measure\": \"scale\", \"waiting_tasks\": %u, \"waiting_after_restart\": %u, %s, %s, %s}", count,
+      waiting, idle, filled, restarted);
 }
 
 }  // namespace laneway::measure

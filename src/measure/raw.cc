@@ -20,7 +20,9 @@ namespace laneway::measure {
 namespace {
 
 using Steady = std::chrono::steady_clock;
-double Since(Steady::time_point begun) { return std::chrono::duration<double>(Steady::now() - begun).count(); }
+double Since(Steady::time_point begun) {
+  return std::chrono::duration<double>(Steady::now() - begun).count();
+}
 
 double StatusField(const char* name) {
   std::FILE* file = std::fopen("/proc/self/status", "re");
@@ -28,7 +30,8 @@ double StatusField(const char* name) {
   char line[256];
   double kib = 0;
   while (std::fgets(line, sizeof line, file) != nullptr) {
-    if (std::string_view(line).starts_with(name)) std::sscanf(line + std::string_view(name).size(), ": %lf", &kib);
+    if (std::string_view(line).starts_with(name))
+      std::sscanf(line + std::string_view(name).size(), ": %lf", &kib);
   }
   std::fclose(file);
   return kib / 1024;
@@ -106,7 +109,8 @@ double RawRenamesPerSecond(const std::string& folder, double seconds) {
   for (bool back = false; Since(begun) < seconds; back = !back) {
     for (int i = 0; i < kFiles; i++) {
       const std::string name = "/" + std::to_string(i);
-      if (std::rename(((back ? to : from) + name).c_str(), ((back ? from : to) + name).c_str()) != 0) return 0;
+      if (std::rename(((back ? to : from) + name).c_str(), ((back ? from : to) + name).c_str()) != 0)
+        return 0;
       renames++;
     }
   }
@@ -118,7 +122,8 @@ double CpuSeconds() {
   for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
     rusage usage{};
     getrusage(who, &usage);
-    for (const timeval& time : {usage.ru_utime, usage.ru_stime}) total += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    for (const timeval& time : {usage.ru_utime, usage.ru_stime})
+      total += static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
   }
   return total;
 }

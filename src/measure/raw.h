@@ -9,9 +9,9 @@
 namespace laneway::measure {
 
 struct RawWrites {
-  double single_per_second = 0;     // 256-byte RocksDB puts, one a synced write, one thread
-  double batched_per_second = 0;    // the same in batches of 100
-  double sync_p50_ms = 0;           // of the single ones
+  double single_per_second = 0;   // 256-byte RocksDB puts, one a synced write, one thread
+  double batched_per_second = 0;  // the same in batches of 100
+  double sync_p50_ms = 0;         // of the single ones
 };
 RawWrites RawSyncedWrites(const std::string& folder, double seconds);
 

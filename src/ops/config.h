@@ -4,8 +4,10 @@
 // Role:       reads laneway.json and its kin against schemas/laneway/v1/config.proto.
 // Input:      a file's path, the environment, `section.field=value` settings from flags.
 // Output:     a v1::Config in which every field has its value, where each value came from, and the secrets
-// apart from it. Errors:     ConfigProblem: where, which field, what was found, what is allowed. Never the
-// value of a secret. Threads:    functions; values.
+//             apart from it.
+// Errors:     ConfigProblem: where, which field, what was found, what is allowed. Never the value of a
+//             secret.
+// Threads:    functions; values.
 #pragma once
 
 #include <map>

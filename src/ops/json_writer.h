@@ -1,8 +1,10 @@
 // json_writer.h: writes JSON, one value after the other, into a string.
 //
 // Role:       pure helper of API answers, log lines and the command line. Keys appear in the order they are
-// written. Promises:   the result is valid UTF-8 whatever bytes are written (bytes that are no UTF-8 become
-// \xNN as text). Threads:    one owner.
+//             written.
+// Invariants: the result is valid UTF-8 whatever bytes are written (bytes that are no UTF-8 become \xNN as
+//             text).
+// Threads:    one owner.
 #pragma once
 
 #include <concepts>

@@ -3,15 +3,13 @@
 // Role:       shell: a state machine lives on a Loop, and needs no lock.
 // Input:      Post from any thread; timers; readiness of file descriptors.
 // Invariants: (1) what one thread posts runs in the order it was posted; (2) what was accepted before Stop
-// runs before the thread ends,
-//             what comes later is refused; (3) a cancelled timer and a removed watch never fire; (4) timers
-//             and watches are served between batches of posts, so that no flood of posts starves them for
-//             longer than one batch.
-// Bounds:     TryPost refuses when `posts_max` are waiting: that is back-pressure for new work. Post does
-// not: it is for answers, of which
+//             runs before the thread ends, what comes later is refused; (3) a cancelled timer and a removed
+//             watch never fire; (4) timers and watches are served between batches of posts, so that no flood
+//             of posts starves them for longer than one batch. Bounds:     TryPost refuses when `posts_max`
+//             are waiting: that is back-pressure for new work. Post does not: it is for answers, of which
 //             there are never more than questions were asked.
 // Threads:    Post, TryPost, Call, Stop, Depth: any. Timers and watches: the loop's own thread, or any one
-// before Start.
+//             before Start.
 #pragma once
 
 #include <atomic>

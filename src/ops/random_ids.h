@@ -2,9 +2,8 @@
 //
 // Role:       shell; the cores only ever receive ids.
 // Invariants: (1) new ids grow within a process, whatever the clock does; (2) an id computed from the same
-// values is the same on every
-//             machine and in every release: the encodings below are frozen by golden tests; (3) values of
-//             different meaning or length cannot be encoded to the same bytes.
+//             values is the same on every machine and in every release: the encodings below are frozen by
+//             golden tests; (3) values of different meaning or length cannot be encoded to the same bytes.
 // Threads:    every function from any thread.
 #pragma once
 

@@ -2,8 +2,7 @@
 //
 // Role:       wraps tokens and passwords from the moment they are read.
 // Invariants: (1) no stream operator, no conversion: whoever wants the value says Reveal, which is easy to
-// find; (2) comparing takes
-//             the same time however much of the value fits.
+//             find; (2) comparing takes the same time however much of the value fits.
 // Threads:    values.
 #pragma once
 

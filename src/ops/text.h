@@ -2,8 +2,7 @@
 //
 // Role:       pure helpers.
 // Invariants: what these functions return holds no control character and only valid UTF-8, whatever bytes
-// went in: a file's name cannot
-//             begin a line of the log or move a terminal's cursor.
+//             went in: a file's name cannot begin a line of the log or move a terminal's cursor.
 // Threads:    functions.
 #pragma once
 

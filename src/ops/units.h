@@ -3,7 +3,8 @@
 //
 // Role:       pure helpers for configuration, command line and API.
 // Errors:     nothing, when the text is not what it should be; each kind has one sentence that says what it
-// should be. Threads:    functions.
+//             should be.
+// Threads:    functions.
 #pragma once
 
 #include <chrono>

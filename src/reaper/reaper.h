@@ -109,8 +109,8 @@ class Reaper {
   std::map<WorkerId, Suspect> workers_;
   std::vector<v1::Event> verdicts_;  // wait for an append
   std::vector<v1::Event> in_flight_;
-  bool verdicts_void_ = false;             // those in flight: touch was lost since
-  bool waiting_ = false;  // for an answer
+  bool verdicts_void_ = false;  // those in flight: touch was lost since
+  bool waiting_ = false;        // for an answer
   uint64_t token_ = 0;
   Millis retry_delay_{0};
   LogTime retry_at_;

@@ -41,8 +41,8 @@ void ReaperRunner::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, Fo
   if (event.has_browser_returned()) Says(event.browser_returned().worker());
 }
 
-// Rule: silence counts only while we could hear. A process that was stopped for a while (or whose clock was set) heard nothing meanwhile, though no
-// read of it failed: everyone gets a full timeout again.
+// Rule: silence counts only while we could hear. A process that was stopped for a while (or whose clock was
+// set) heard nothing meanwhile, though no read of it failed: everyone gets a full timeout again.
 void ReaperRunner::NoteGap() {
   const LogTime now = ports_.fold->Now();
   if (in_touch_ && awake_.ms != 0 && now - awake_ > kGap) {

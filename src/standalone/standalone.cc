@@ -21,13 +21,16 @@ namespace {
 
 constexpr Millis kPredecessorTimeout{15000};
 
-std::string Absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
+std::string Absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
 
 // Waits for an append, before any loop runs.
 absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
   if (records.empty()) return absl::OkStatus();
   std::promise<absl::Status> done;
-  log.Append(std::move(records), [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
+  log.Append(std::move(records),
+             [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
   return done.get_future().get();
 }
 
@@ -35,16 +38,19 @@ absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
 absl::Status ZoneError(const std::string& zone, const absl::Status& status) {
   if (status.ok()) return status;
   std::string text = absl::StrCat("the dispatch zone ", zone, " cannot be used: ", status.message());
-  if (absl::IsPermissionDenied(status)) absl::StrAppend(&text, ": let the user who runs laneway read, write and enter it and its folders");
+  if (absl::IsPermissionDenied(status))
+    absl::StrAppend(&text, ": let the user who runs laneway read, write and enter it and its folders");
   if (absl::StrContains(status.message(), "cross-device")) {
-    absl::StrAppend(&text, ": all its folders must be on one file system, since files are renamed and never copied");
+    absl::StrAppend(&text,
+                    ": all its folders must be on one file system, since files are renamed and never copied");
   }
   return absl::Status(status.code(), text);
 }
 
 PlacementLimits Limits(const v1::PlacementConfig& config) {
   PlacementLimits limits;
-  limits.policy = config.policy() == "round-robin" ? PlacementPolicy::kRoundRobin : PlacementPolicy::kLeastLoaded;
+  limits.policy =
+      config.policy() == "round-robin" ? PlacementPolicy::kRoundRobin : PlacementPolicy::kLeastLoaded;
   limits.prefetch_max = config.prefetch_max();
   for (const auto& [name, resource] : config.resources()) {
     ResourceLimit& limit = limits.resources[name];
@@ -82,8 +88,9 @@ Standalone::Standalone(StandaloneOptions options)
 absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(StandaloneOptions options) {
   std::unique_ptr<Standalone> fleet(new Standalone(std::move(options)));
   using Step = absl::Status (Standalone::*)();
-  for (const Step step : {&Standalone::OpenCompanion, &Standalone::OpenLog, &Standalone::OpenZone, &Standalone::OpenWorkers,
-                          &Standalone::RegisterWorkers, &Standalone::TellLastWords, &Standalone::OpenFold}) {
+  for (const Step step :
+       {&Standalone::OpenCompanion, &Standalone::OpenLog, &Standalone::OpenZone, &Standalone::OpenWorkers,
+        &Standalone::RegisterWorkers, &Standalone::TellLastWords, &Standalone::OpenFold}) {
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
   fleet->Run();
@@ -97,8 +104,11 @@ Standalone::~Standalone() { Stop(Millis(0)); }
 absl::Status Standalone::OpenCompanion() {
   std::error_code error;
   std::filesystem::create_directories(data_, error);
-  if (error) return absl::FailedPreconditionError(absl::StrCat("cannot make the data folder ", data_, ": ", error.message()));
-  if (absl::Status status = worker::Companion::WaitForPredecessor(data_, kPredecessorTimeout); !status.ok()) return status;
+  if (error)
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot make the data folder ", data_, ": ", error.message()));
+  if (absl::Status status = worker::Companion::WaitForPredecessor(data_, kPredecessorTimeout); !status.ok())
+    return status;
   auto companion = worker::Companion::Launch();
   if (!companion.ok()) return companion.status();
   companion_ = std::move(*companion);
@@ -110,7 +120,8 @@ absl::Status Standalone::OpenLog() {
   log.folder = data_ + "/log";
   log.writer = "laneway";
   log.on_commit = [this](const log::CommitInfo& commit) {
-    if (api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire); metrics != nullptr && commit.synced)
+    if (api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire);
+        metrics != nullptr && commit.synced)
       metrics->OnAppend(commit.seconds);
   };
   auto engine = log::EmbeddedEngine::Open(std::move(log));
@@ -119,17 +130,22 @@ absl::Status Standalone::OpenLog() {
   const auto& config = options_.config.log();
   const std::pair<log::Topic, uint32_t> topics[] = {
       {log::Topic::kEvents, config.event_partitions()},
-      {log::Topic::kLanes, std::max<uint32_t>(config.lanes(), static_cast<uint32_t>(options_.workers.size()))},
-      {log::Topic::kHeartbeats, 1}, {log::Topic::kBrowserHealth, 1}, {log::Topic::kControl, 1},
-      {log::Topic::kDeadLetter, 1}, {log::Topic::kAlerts, 1}};
+      {log::Topic::kLanes,
+       std::max<uint32_t>(config.lanes(), static_cast<uint32_t>(options_.workers.size()))},
+      {log::Topic::kHeartbeats, 1},
+      {log::Topic::kBrowserHealth, 1},
+      {log::Topic::kControl, 1},
+      {log::Topic::kDeadLetter, 1},
+      {log::Topic::kAlerts, 1}};
   for (const auto& [topic, partitions] : topics) {
     if (absl::Status status = engine_->log().EnsureTopic(topic, partitions); !status.ok()) return status;
   }
   const auto events = engine_->log().Partitions(log::Topic::kEvents);
   if (!events.ok()) return events.status();
   if (*events != config.event_partitions()) {
-    return absl::InvalidArgumentError(absl::StrCat("the log in ", data_, " has ", *events, " partitions of events, the configuration says ",
-                                                   config.event_partitions(), ": set log.event_partitions to ", *events, " (it cannot change)"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the log in ", data_, " has ", *events, " partitions of events, the configuration says ",
+        config.event_partitions(), ": set log.event_partitions to ", *events, " (it cannot change)"));
   }
   return companion_->Configure(data_, incarnation_);
 }
@@ -137,7 +153,9 @@ absl::Status Standalone::OpenLog() {
 absl::Status Standalone::OpenZone() {
   std::error_code error;
   std::filesystem::create_directories(zone_root_, error);
-  if (error) return absl::FailedPreconditionError(absl::StrCat("cannot make the dispatch zone ", zone_root_, ": ", error.message()));
+  if (error)
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot make the dispatch zone ", zone_root_, ": ", error.message()));
   auto fs = zone::PosixFs::Open(zone_root_);
   if (!fs.ok()) return ZoneError(zone_root_, fs.status());
   fs_ = std::move(*fs);
@@ -145,16 +163,23 @@ absl::Status Standalone::OpenZone() {
 }
 
 absl::Status Standalone::OpenWorkers() {
-  executor_ = worker::MakeExecutor(companion_, [this](worker::ExecutorEvent event) { workers_->OnExecutorEvent(event); });
-  worker::RunnerPorts ports{.loop = &worker_loop_, .clock = clock_, .log = &engine_->LogAs("worker"), .journal = &engine_->JournalAs("worker"),
-                            .store = &engine_->store(), .executor = executor_.get(), .fs = fs_.get()};
+  executor_ = worker::MakeExecutor(companion_,
+                                   [this](worker::ExecutorEvent event) { workers_->OnExecutorEvent(event); });
+  worker::RunnerPorts ports{.loop = &worker_loop_,
+                            .clock = clock_,
+                            .log = &engine_->LogAs("worker"),
+                            .journal = &engine_->JournalAs("worker"),
+                            .store = &engine_->store(),
+                            .executor = executor_.get(),
+                            .fs = fs_.get()};
   worker::RunnerOptions runner;
   runner.event_partitions = options_.config.log().event_partitions();
   runner.version = options_.version;
   runner.worker_log = options_.serve_zone;
   workers_ = std::make_unique<worker::WorkerRunner>(ports, runner);
   workers_->OnFatal([this](const WorkerId& worker, const absl::Status& status) {
-    if (options_.on_fatal) options_.on_fatal(absl::Status(status.code(), absl::StrCat(worker.name, ": ", status.message())));
+    if (options_.on_fatal)
+      options_.on_fatal(absl::Status(status.code(), absl::StrCat(worker.name, ": ", status.message())));
   });
   for (const WorkerId& id : options_.workers) {
     auto opened = worker::OpenWorkerStore(engine_->store(), id, ops::NewStoreId(), clock_->Wall());
@@ -162,20 +187,26 @@ absl::Status Standalone::OpenWorkers() {
     std::vector<worker::Survivor> survivors;
     for (const worker::ChildNote& child : opened->children) survivors.push_back({child.pid, child.pid_start});
     worker::StopSurvivors(survivors);
-    if (!survivors.empty()) engine_->store().Commit({worker::ForgetChildrenOp(id)}, log::Durability::kBuffered, [](const absl::Status&) {});
+    if (!survivors.empty())
+      engine_->store().Commit({worker::ForgetChildrenOp(id)}, log::Durability::kBuffered,
+                              [](const absl::Status&) {});
     opened_.push_back(std::move(*opened));
     companion_->AddWorker(id, incarnation_);
   }
   return absl::OkStatus();
 }
 
-// The members of this fleet: those the configuration names; who was here before and is not named any more has left for good.
+// The members of this fleet: those the configuration names; who was here before and is not named any more has
+// left for good.
 absl::Status Standalone::RegisterWorkers() {
   std::vector<log::NewRecord> records;
   const auto add = [&](const v1::WorkerRegistered& registered) {
     v1::ControlRecord control;
     *control.mutable_worker_registered() = registered;
-    records.push_back({.to = {log::Topic::kControl, 0}, .type = log::RecordType::kControlRecord, .key = registered.worker(), .value = control.SerializeAsString()});
+    records.push_back({.to = {log::Topic::kControl, 0},
+                       .type = log::RecordType::kControlRecord,
+                       .key = registered.worker(),
+                       .value = control.SerializeAsString()});
   };
   std::set<std::string> named;
   for (size_t i = 0; i < options_.workers.size(); i++) {
@@ -196,7 +227,8 @@ absl::Status Standalone::RegisterWorkers() {
     if (!batch.ok()) return batch.status();
     for (const log::RecordView& record : batch->records) {
       v1::ControlRecord control;
-      if (control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) before.OnControl(control, record.offset);
+      if (control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size())))
+        before.OnControl(control, record.offset);
     }
     next = batch->next_offset;
   }
@@ -213,22 +245,27 @@ absl::Status Standalone::RegisterWorkers() {
     // Judges what it has said so far, and nothing that it says when it is named again.
     lost.mutable_worker_lost()->set_heartbeat_offset(beats->next);
     lost.mutable_worker_lost()->set_reason("removed");
-    records.push_back(fold::RecordOf(lost, fold::PartitionOf(lost, options_.config.log().event_partitions())));
+    records.push_back(
+        fold::RecordOf(lost, fold::PartitionOf(lost, options_.config.log().event_partitions())));
   }
   return AppendAndWait(engine_->log(), std::move(records));
 }
 
-// What the companion of a process that died saw and stopped (rule R2: appended after the scripts were stopped).
+// What the companion of a process that died saw and stopped (rule R2: appended after the scripts were
+// stopped).
 absl::Status Standalone::TellLastWords() {
   for (const worker::LastWordsFile& file : worker::ReadLastWords(data_)) {
     std::vector<log::NewRecord> records;
     for (const v1::WorkerLost& lost : file.words.lost()) {
-      // A worker that starts again on its own store reports itself what was interrupted, and goes on with what it had queued: called lost as well,
-      // its queue would run here and, republished, elsewhere.
-      if (std::find(options_.workers.begin(), options_.workers.end(), WorkerId(lost.worker())) != options_.workers.end()) continue;
+      // A worker that starts again on its own store reports itself what was interrupted, and goes on with
+      // what it had queued: called lost as well, its queue would run here and, republished, elsewhere.
+      if (std::find(options_.workers.begin(), options_.workers.end(), WorkerId(lost.worker())) !=
+          options_.workers.end())
+        continue;
       v1::Event event;
       *event.mutable_worker_lost() = lost;
-      records.push_back(fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));
+      records.push_back(
+          fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));
     }
     if (absl::Status status = AppendAndWait(engine_->log(), std::move(records)); !status.ok()) return status;
     if (absl::Status status = worker::ForgetLastWords(file); !status.ok()) return status;
@@ -239,7 +276,8 @@ absl::Status Standalone::TellLastWords() {
 absl::Status Standalone::OpenFold() {
   const v1::Config& config = options_.config;
   std::vector<std::string> environment;
-  for (const auto& [name, value] : ops::ProcessEnvironment()) environment.push_back(absl::StrCat(name, "=", value));
+  for (const auto& [name, value] : ops::ProcessEnvironment())
+    environment.push_back(absl::StrCat(name, "=", value));
   for (size_t i = 0; i < options_.workers.size(); i++) {
     worker::RunnerWorker one;
     one.options.id = options_.workers[i];
@@ -261,7 +299,8 @@ absl::Status Standalone::OpenFold() {
   fold::FoldOptions folding;
   folding.event_partitions = config.log().event_partitions();
   folding.on_fatal = options_.on_fatal;
-  fold_ = std::make_unique<fold::FleetFold>(folding, &fold_loop_, &engine_->LogAs("dispatcher"), &engine_->store(), clock_);
+  fold_ = std::make_unique<fold::FleetFold>(folding, &fold_loop_, &engine_->LogAs("dispatcher"),
+                                            &engine_->store(), clock_);
 
   dispatcher::RunnerOptions dispatching;
   dispatching.dispatcher.incarnation = incarnation_;
@@ -276,14 +315,16 @@ absl::Status Standalone::OpenFold() {
   dispatching.rescan = Millis(config.zone().rescan_ms());
   dispatching.watch_zone = options_.serve_zone;
   dispatching.on_alert = options_.on_alert;
-  dispatcher_ = std::make_unique<dispatcher::DispatcherRunner>(dispatching, &fold_loop_, fold_.get(), &engine_->LogAs("dispatcher"), fs_.get(), clock_);
+  dispatcher_ = std::make_unique<dispatcher::DispatcherRunner>(
+      dispatching, &fold_loop_, fold_.get(), &engine_->LogAs("dispatcher"), fs_.get(), clock_);
   reaper::ReaperOptions reaping;
   reaping.limits.heartbeat_timeout = Millis(config.health().heartbeat_timeout_ms());
   reaping.limits.browser_timeout = Millis(config.health().browser_timeout_ms());
-  reaper_ = std::make_unique<reaper::ReaperRunner>(reaper::ReaperPorts{&fold_loop_, &engine_->LogAs("reaper"), fold_.get()}, reaping, 1,
-                                                   [this](const reaper::Line& line) {
-                                                     if (options_.on_line) options_.on_line(line.worker, line.text);
-                                                   });
+  reaper_ = std::make_unique<reaper::ReaperRunner>(
+      reaper::ReaperPorts{&fold_loop_, &engine_->LogAs("reaper"), fold_.get()}, reaping, 1,
+      [this](const reaper::Line& line) {
+        if (options_.on_line) options_.on_line(line.worker, line.text);
+      });
   tally_ = std::make_unique<Tally>(fold_.get());
   OpenApi();
   fold_->AddListener(dispatcher_.get());
@@ -309,13 +350,15 @@ void Standalone::Run() {
   worker_loop_.Call([this] { workers_->Start(); });
 }
 
-// What is older than the retention goes, record batch by record batch. Events a snapshot does not cover yet stay.
+// What is older than the retention goes, record batch by record batch. Events a snapshot does not cover yet
+// stay.
 void Standalone::TrimOld() {
-  const std::pair<log::Topic, Millis> topics[] = {{log::Topic::kEvents, Millis(options_.config.log().retention_ms())},
-                                                  {log::Topic::kDeadLetter, Millis(options_.config.log().retention_ms())},
-                                                  {log::Topic::kAlerts, Millis(30LL * 24 * 3600 * 1000)},
-                                                  {log::Topic::kHeartbeats, Millis(24LL * 3600 * 1000)},
-                                                  {log::Topic::kBrowserHealth, Millis(24LL * 3600 * 1000)}};
+  const std::pair<log::Topic, Millis> topics[] = {
+      {log::Topic::kEvents, Millis(options_.config.log().retention_ms())},
+      {log::Topic::kDeadLetter, Millis(options_.config.log().retention_ms())},
+      {log::Topic::kAlerts, Millis(30LL * 24 * 3600 * 1000)},
+      {log::Topic::kHeartbeats, Millis(24LL * 3600 * 1000)},
+      {log::Topic::kBrowserHealth, Millis(24LL * 3600 * 1000)}};
   log::Log& log = engine_->log();
   for (const auto& [topic, retention] : topics) {
     for (uint32_t partition = 0; partition < log.Partitions(topic).value_or(0); partition++) {
@@ -323,11 +366,13 @@ void Standalone::TrimOld() {
       Offset below = range.ok() ? range->first : 0;
       while (range.ok() && below < range->next) {
         const auto batch = log.Read({topic, partition}, below, 1 << 20);
-        if (!batch.ok() || batch->records.empty() || clock_->Wall() - batch->records.back().time < retention) break;
+        if (!batch.ok() || batch->records.empty() || clock_->Wall() - batch->records.back().time < retention)
+          break;
         below = batch->next_offset;
       }
       if (topic == log::Topic::kEvents) below = std::min(below, fold_->SnapshotCovers(partition));
-      if (range.ok() && below > range->first) (void)log.Trim({topic, partition}, below);  // tried again in an hour
+      // tried again in an hour
+      if (range.ok() && below > range->first) (void)log.Trim({topic, partition}, below);
     }
   }
   fold_loop_.RunAfter(std::chrono::hours(1), [this] { TrimOld(); });
@@ -338,7 +383,11 @@ dispatcher::ZoneView Standalone::Zone() {
 }
 
 bool Standalone::Idle() {
-  return fold_loop_.Call([this] { return fold_->ledger().open_jobs() == 0 && fold_->Lag() == 0 && (!options_.serve_zone || dispatcher_->quiet()); })
+  return fold_loop_
+      .Call([this] {
+        return fold_->ledger().open_jobs() == 0 && fold_->Lag() == 0 &&
+               (!options_.serve_zone || dispatcher_->quiet());
+      })
       .value_or(false);
 }
 
@@ -352,7 +401,8 @@ void Standalone::Stop(Millis drain_timeout) {
   fold_loop_.Call([this] { dispatcher_->Stop(); });  // places nothing more
   std::promise<void> workers_done;
   worker_loop_.Post([&] {
-    workers_->BeginShutdown(drain_timeout.count() > 0 ? worker::Shutdown::kDrain : worker::Shutdown::kAtOnce, drain_timeout, [&] { workers_done.set_value(); });
+    workers_->BeginShutdown(drain_timeout.count() > 0 ? worker::Shutdown::kDrain : worker::Shutdown::kAtOnce,
+                            drain_timeout, [&] { workers_done.set_value(); });
   });
   workers_done.get_future().wait();
   worker_loop_.Call([this] { workers_.reset(); });
@@ -360,9 +410,7 @@ void Standalone::Stop(Millis drain_timeout) {
   worker_loop_.Join();
   executor_.reset();
   std::promise<void> folded;
-  fold_loop_.Call([&] {
-    fold_->Close([&] { folded.set_value(); });
-  });
+  fold_loop_.Call([&] { fold_->Close([&] { folded.set_value(); }); });
   folded.get_future().wait();
   fold_loop_.Call([this] {  // their timers are the loop's
     reaper_.reset();

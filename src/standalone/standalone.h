@@ -1,10 +1,13 @@
 // standalone.h: a whole fleet in one process: dispatcher, workers, reaper and API around one embedded log.
 //
-// Role:       assembly: opens everything in the order in which each part may rely on the one before, and closes it in the opposite one.
-// Promises:   (1) nothing of an earlier process runs on when the workers start: its companion has ended, its survivors were stopped, and its last
-//             words are in the log; (2) Stop leaves no script behind and writes a snapshot, so that the next start has little to read.
+// Role:       assembly: opens everything in the order in which each part may rely on the one before, and
+//             closes it in the opposite one. Promises:   (1) nothing of an earlier process runs on when the
+//             workers start: its companion has ended, its survivors were stopped, and its last words are in
+//             the log; (2) Stop leaves no script behind and writes a snapshot, so that the next start has
+//             little to read.
 // Errors:     what a user can mend comes back as a status that says what, where and what to do.
-// Threads:    Start, Stop and the getters: one owner. Loops: "fold" (ledger, dispatcher, reaper), "workers", "zone", the log's committer, the HTTP server.
+// Threads:    Start, Stop and the getters: one owner. Loops: "fold" (ledger, dispatcher, reaper), "workers",
+//             "zone", the log's committer, the HTTP server.
 #pragma once
 
 #include <atomic>
@@ -41,15 +44,17 @@ namespace laneway::standalone {
 struct StandaloneOptions {
   v1::Config config;
   ops::Secret<std::string> api_token;
-  bool api_optional = false;      // its address is taken: go on without, and say so through on_not_served
+  bool api_optional = false;  // its address is taken: go on without, and say so through on_not_served
   bool metrics_optional = false;
   std::function<void(const absl::Status&)> on_not_served;
   std::vector<WorkerId> workers;
-  bool serve_zone = true;  // false: nothing is taken from incoming/; started jobs have their folders in the zone all the same
+  // false: nothing is taken from incoming/; started jobs have their folders in the zone all the same
+  bool serve_zone = true;
   std::string version;
-  std::function<void(const v1::Alert&)> on_alert;       // on the fold's loop
-  std::function<void(const WorkerId&, const std::string&)> on_line;  // "Worker Lost (silent for 30 s)"; on the fold's loop
-  std::function<void(const absl::Status&)> on_fatal;    // any thread: the process should end, and say why
+  std::function<void(const v1::Alert&)> on_alert;  // on the fold's loop
+  std::function<void(const WorkerId&, const std::string&)>
+      on_line;                                        // "Worker Lost (silent for 30 s)"; on the fold's loop
+  std::function<void(const absl::Status&)> on_fatal;  // any thread: the process should end, and say why
 };
 
 class Standalone {
@@ -96,8 +101,8 @@ class Standalone {
   void TrimOld();
 
   StandaloneOptions options_;
-  std::string data_;                // absolute
-  std::string zone_root_;           // absolute
+  std::string data_;       // absolute
+  std::string zone_root_;  // absolute
   IncarnationId incarnation_;
   const ops::Clock* clock_;
   std::shared_ptr<worker::Companion> companion_;
@@ -113,7 +118,8 @@ class Standalone {
   std::unique_ptr<reaper::ReaperRunner> reaper_;
   std::unique_ptr<Tally> tally_;
   std::unique_ptr<api::FleetMetrics> metrics_;
-  std::atomic<api::FleetMetrics*> append_times_{nullptr};  // for the log's committer, which runs before there are metrics
+  // for the log's committer, which runs before there are metrics
+  std::atomic<api::FleetMetrics*> append_times_{nullptr};
   std::unique_ptr<api::FleetApi> api_;
   std::unique_ptr<api::HttpServer> api_server_;
   std::unique_ptr<api::HttpServer> metrics_server_;

@@ -24,7 +24,8 @@ double Histogram::Quantile(double q) const {
 
 void Tally::Begin() { counting_ = true; }
 
-void Tally::OnEvent(uint32_t, Offset, LogTime time, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) {
+void Tally::OnEvent(uint32_t, Offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
+                    std::span<const Change> changes) {
   if (!counting_ || verdict != FoldVerdict::kAccepted) return;
   const std::lock_guard lock(mutex_);
   if (view_.first.ms == 0) view_.first = time;
@@ -59,7 +60,8 @@ void Tally::OnChange(const Change& change, LogTime time) {
     view_.dead_not_shown++;
     return;
   }
-  view_.dead.push_back({change.task.ToString(), job->name, task->detail ? task->detail->last_message : "", task->attempt});
+  view_.dead.push_back(
+      {change.task.ToString(), job->name, task->detail ? task->detail->last_message : "", task->attempt});
 }
 
 void Tally::OnAlert(const v1::Alert& alert, LogTime) {

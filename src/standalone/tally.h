@@ -1,7 +1,8 @@
 // tally.h: counts what happened, for the live line and the summary of `laneway up`.
 //
-// Role:       a listener of the fold. Output: a TallyView, copied out under a lock.
-// Bounds:     durations are kept as a histogram, dead letters up to kDeadMax.
+// Role:       a listener of the fold.
+// Output:     a TallyView, copied out under a lock. Bounds:     durations are kept as a histogram, dead
+//             letters up to kDeadMax.
 // Threads:    fed on the fold's loop; View() from any thread.
 #pragma once
 
@@ -50,23 +51,24 @@ struct TallyView {
   std::array<uint64_t, kJobPhases> jobs_ended{};
   uint64_t jobs_open = 0;
   uint64_t attempts = 0;
-  uint64_t retries = 0;      // attempts after the first
+  uint64_t retries = 0;  // attempts after the first
   uint64_t republished = 0;
-  uint64_t refused = 0;      // files moved to quarantine unseen by any script
-  std::map<std::string, uint64_t> places;       // "completed" → files
+  uint64_t refused = 0;                    // files moved to quarantine unseen by any script
+  std::map<std::string, uint64_t> places;  // "completed" → files
   std::map<std::string, WorkerTally> workers;
   std::vector<DeadTask> dead;
   uint64_t dead_not_shown = 0;
-  double run_p50 = 0, run_p99 = 0;              // seconds, started → ended
-  double wait_p50 = 0, wait_p99 = 0;            // due → started
-  LogTime first, last;                          // of what was counted
+  double run_p50 = 0, run_p99 = 0;    // seconds, started → ended
+  double wait_p50 = 0, wait_p99 = 0;  // due → started
+  LogTime first, last;                // of what was counted
 };
 
 class Tally : public fold::FoldListener {
  public:
   explicit Tally(const fold::FleetFold* fold) : fold_(fold) {}
 
-  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) override;
+  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
+               std::span<const Change> changes) override;
   void OnAlert(const v1::Alert& alert, LogTime time) override;
   void OnBatchEnd(bool caught_up) override;
   // Counting begins here: what was read before is history.

@@ -1,10 +1,9 @@
 // executor.h: runs attempts: a child process of the companion (exec), or a function of ours (builtin).
 //
 // Role:       interface to the outside: CompanionExecutor (real children), BuiltinExecutor (noop, sleep,
-//             fail, copy), SimExecutor (tests/sim).
-// Promises:   (1) every Start is answered by exactly one Ended, whatever happens; (2) no process of an
-//             attempt lives on once its Ended was told;
-//             (3) nothing a child does can block us or another child; (4) `on_event` runs on a thread of the
+//             fail, copy), SimExecutor (tests/sim). Promises:   (1) every Start is answered by exactly one
+//             Ended, whatever happens; (2) no process of an attempt lives on once its Ended was told; (3)
+//             nothing a child does can block us or another child; (4) `on_event` runs on a thread of the
 //             executor's: it must be short.
 // Errors:     Start refuses nothing: what cannot be started ends with CANNOT_START and the reason.
 // Threads:    every function from any thread.
@@ -33,17 +32,17 @@ struct AttemptKey {
 struct RunSpec {
   AttemptKey key;
   WorkerId worker;
-  std::string handler;                     // builtin; empty: argv
-  std::vector<std::string> argv;           // placeholders are filled in
-  std::vector<std::string> environment;    // NAME=value, all of it
-  std::string payload;                     // builtin
-  std::string file;                        // builtin copy: absolute path of the input
-  std::string output_dir;                  // absolute; exists. Empty: a builtin handler that writes nothing
-  std::string log_path;                    // of stdout and stderr; made when there is output
-  std::chrono::milliseconds timeout{0};    // 0: none
+  std::string handler;                   // builtin; empty: argv
+  std::vector<std::string> argv;         // placeholders are filled in
+  std::vector<std::string> environment;  // NAME=value, all of it
+  std::string payload;                   // builtin
+  std::string file;                      // builtin copy: absolute path of the input
+  std::string output_dir;                // absolute; exists. Empty: a builtin handler that writes nothing
+  std::string log_path;                  // of stdout and stderr; made when there is output
+  std::chrono::milliseconds timeout{0};  // 0: none
   std::chrono::milliseconds kill_grace{10000};
-  uint64_t log_bytes_max = 0;              // 0: 16 MiB
-  uint32_t processes_max = 0;              // 0: no limit
+  uint64_t log_bytes_max = 0;  // 0: 16 MiB
+  uint32_t processes_max = 0;  // 0: no limit
 };
 
 // A child runs. pid_start is field 22 of /proc/<pid>/stat, to tell a pid used again.

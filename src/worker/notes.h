@@ -1,8 +1,9 @@
 // notes.h: what a worker's journal says after a crash: the notes of its steps, folded.
 //
 // Role:       pure. The worker writes one WorkerNotes a step (worker.h, Batch); this reads them back in
-//             order. Input:      the values of the journal, in the order of their numbers. Output: what the
-//             worker holds.
+//             order.
+// Input:      the values of the journal, in the order of their numbers.
+// Output:     what the worker holds.
 // Invariants: (1) a worker has one step in flight at a time, so a later value proves that the one before it
 //             was answered OK: only the results of the last one are in doubt, and only they are sent again;
 //             (2) what is STARTING was interrupted by the crash: it never runs again.

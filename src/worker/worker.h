@@ -160,7 +160,8 @@ class Worker {
   void OnHeartbeatAnswered(const absl::Status& status, Now now);
   void OnExecutor(const ExecutorEvent& event, Now now);
   void OnBrowser(const BrowserState& browser);
-  // An operator says go on: ends a pause the worker gave itself, and voids drain marks of earlier words. `intent`: 1 + its offset in `control`.
+  // An operator says go on: ends a pause the worker gave itself, and voids drain marks of earlier words.
+  // `intent`: 1 + its offset in `control`.
   void OnResume(uint64_t intent = 0);
   void BeginShutdown(Shutdown mode, Millis drain_timeout, Now now);
 
@@ -336,7 +337,7 @@ class Worker {
   bool await_lane_ends_ =
       false;  // after a restart: cancels that wait in the lanes are read before anything starts
 
-  bool drain_ = false;  // drain mark read
+  bool drain_ = false;    // drain mark read
   uint64_t resumed_ = 0;  // the last word to go on
   bool drain_durable_ = false;
   bool drain_told_ = false;

@@ -1,8 +1,7 @@
 // worker_log.h: logs/<worker>/worker.log: one line a state change, for people.
 //
 // Role:       shell. Lines are gathered and written once a wake; what cannot be written is counted, and stops
-//             nothing.
-// Bounds:     at bytes_max the file becomes worker.log.1, replacing the one before it.
+//             nothing. Bounds:     at bytes_max the file becomes worker.log.1, replacing the one before it.
 // Threads:    one owner.
 #pragma once
 

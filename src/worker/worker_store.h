@@ -3,9 +3,10 @@
 //
 // Role:       shell over log::Store; the conversions are pure.
 // Keys:       w/<worker>/id          StoreIdentity, made once (rule L3: a lost store makes another)
-//             w/<worker>/j/<seq>     WorkerNotes, one a step (notes.h) w/<worker>/c/<slot>    AttemptNote
-//             with pid and start time of the child that ran there last: unsynced, it outlives us, not the
-//             power w/<worker>/seen        wall time of the last answer of the log, milliseconds: unsynced
+//             w/<worker>/j/<seq>     WorkerNotes, one a step (notes.h)
+//             w/<worker>/c/<slot>    AttemptNote with pid and start time of the child that ran there last:
+//                                    unsynced, it outlives us, not the power
+//             w/<worker>/seen        wall time of the last answer of the log, milliseconds: unsynced
 // Errors:     those of the store; DATA_LOSS: a value that cannot be read: the worker must not start.
 // Threads:    one owner.
 #pragma once

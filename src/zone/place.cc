@@ -111,8 +111,8 @@ absl::Status Zone::MakeFolderFor(const PlaceRequest& request, Batch& batch) {
   return absl::OkStatus();
 }
 
-// A folder in which nothing ever ran gets the attempt's name, which was never used (rule Z1). It comes from our
-// staging folder: a dispatcher that was fenced has none any more (rule Z3). False: one must be made.
+// A folder in which nothing ever ran gets the attempt's name, which was never used (rule Z1). It comes from
+// our staging folder: a dispatcher that was fenced has none any more (rule Z3). False: one must be made.
 bool Zone::TakeSpare(const std::string& folder, Batch& batch) {
   if (spares_.empty()) return false;
   const absl::Status moved = fs_->Rename(spares_.back(), folder);

@@ -6,12 +6,11 @@
 // Output:     Findings.
 // Invariants: (1) a file is reported once for each identity; (2) never while it grows, is open for writing
 //             (where that can be told), is younger than the settle time since it was last seen to change, or
-//             carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files); (3)
-//             a file moved in or closed after writing (a hint that says so) need not settle; (4) what could
-//             not be looked at has not vanished.
-// Clocks:     times of files are compared with each other only; how long they stay the same is measured with
-//             `now`.
-// Bound:      listing is one pass; kCompleteMax files a look; about 200 bytes of memory a file in incoming/.
+//             carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files); (3) a
+//             file moved in or closed after writing (a hint that says so) need not settle; (4) what could not
+//             be looked at has not vanished. Clocks:     times of files are compared with each other only;
+//             how long they stay the same is measured with `now`. Bound:      listing is one pass;
+//             kCompleteMax files a look; about 200 bytes of memory a file in incoming/.
 // Threads:    one.
 #pragma once
 
@@ -40,8 +39,9 @@ struct Findings {
   std::vector<Refused> refused;     // to be moved to quarantine by the dispatcher
   std::vector<Refused> unreadable;  // folders without rights: told once, looked at again later
   // Of a full look; 0 in the answer to a hint.
-  uint64_t waiting = 0;         // seen, not complete yet
-  uint64_t unfinished = 0;      // of them: with a name of an unfinished download, so only its owner can end it
+  uint64_t waiting = 0;  // seen, not complete yet
+  // of them: with a name of an unfinished download, so only its owner can end it
+  uint64_t unfinished = 0;
   uint64_t present = 0;         // all regular files in incoming/
   int64_t oldest_mtime_ns = 0;  // of the files present; 0: none
 };

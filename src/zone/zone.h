@@ -6,13 +6,13 @@
 // Input:      batches of requests.
 // Output:     one result each. Folders of all renames of a batch are synced before a call returns (rule Z5);
 //             larger batches cost less a file.
-// Invariants: (1) a file is in exactly one place; (2) nothing is overwritten or removed that is not ours;
-//             (3) a file only moves forward, and never out of a folder of a newer attempt than the request
-//             names (Z1); (4) files leave incoming/ and failed/ only through our own staging folder (Z2);
-//             (5) when the staging folder is gone, every call answers FAILED_PRECONDITION: we were succeeded
-//             (Z3).
-// Names:      paths that come from outside are checked before use: INVALID_ARGUMENT, never retried.
-// Restart:    every call may be repeated after a crash at any point in it; it continues where it was.
+// Invariants: (1) a file is in exactly one place; (2) nothing is overwritten or removed that is not ours; (3)
+//             a file only moves forward, and never out of a folder of a newer attempt than the request names
+//             (Z1); (4) files leave incoming/ and failed/ only through our own staging folder (Z2); (5) when
+//             the staging folder is gone, every call answers FAILED_PRECONDITION: we were succeeded (Z3).
+//             Names:      paths that come from outside are checked before use: INVALID_ARGUMENT, never
+//             retried. Restart:    every call may be repeated after a crash at any point in it; it continues
+//             where it was.
 // Threads:    one.
 #pragma once
 
@@ -98,7 +98,8 @@ struct FinishRequest {
   std::optional<Identity> file{};         // none: a started job, which has outputs at the most
   bool claimed = false;                   // false: a cancelled job whose file may still be in incoming/
   std::vector<EarlierAttempt> earlier{};  // the current attempt's as well
-  std::string redriven_from{};  // as PlaceRequest: a redriven job that was cancelled before its file was taken from there
+  // as PlaceRequest: a redriven job that was cancelled before its file was taken from there
+  std::string redriven_from{};
   Place place = Place::kCompleted;
   bool outputs = true;  // as in PlaceRequest; should there be any nevertheless, they are not lost
 };
@@ -256,8 +257,8 @@ class Zone {
   // Empty folders in our staging folder, to become attempts' folders; wrong at worst, then one is made.
   std::vector<std::string> spares_;
   uint64_t spares_named_ = 0;
-  // Of fenced dispatchers, with something in them: a power loss kept a file's rename into an attempt's folder,
-  // and not the one that had given the folder its name.
+  // Of fenced dispatchers, with something in them: a power loss kept a file's rename into an attempt's
+  // folder, and not the one that had given the folder its name.
   std::vector<std::string> strays_;
 };
 

@@ -1,7 +1,8 @@
-// log_group_fuzz.cc: no bytes on the disk may hurt the reader of a group, and what passes the checks stays within them.
+// log_group_fuzz.cc: no bytes on the disk may hurt the reader of a group, and what passes the checks stays
+// within them.
 //
-// The first byte chooses: even, the rest is the value of a group as it lies in the database; odd, the same with its checksum put right first,
-// so that the decoder behind the checksum is reached.
+// The first byte chooses: even, the rest is the value of a group as it lies in the database; odd, the same
+// with its checksum put right first, so that the decoder behind the checksum is reached.
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>

@@ -2,9 +2,8 @@
 //
 // Role:       shared by golden_test (compares) and golden_make (writes what is missing).
 // Shapes:     a kind is a root message, or one member of its `what`: "event.task_assigned", "heartbeat". Its
-// samples are files
-//             <kind>.<n>.bin and, for people, <kind>.<n>.txtpb. n grows when a field is added; what was
-//             written stays.
+//             samples are files <kind>.<n>.bin and, for people, <kind>.<n>.txtpb. n grows when a field is
+//             added; what was written stays.
 #pragma once
 
 #include <google/protobuf/descriptor.h>

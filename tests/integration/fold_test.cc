@@ -1,4 +1,5 @@
-// The fold of a process on the real log and store: what it answers to appends, restarts, and records nobody can read.
+// The fold of a process on the real log and store: what it answers to appends, restarts, and records nobody
+// can read.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -21,13 +21,16 @@ uint32_t AttemptIn(std::string_view path) {
 }
 }  // namespace
 
-void MemoryFinished::Put(const JobId& job, Offset at, std::string state, bool) { jobs_[job].push_back({at, ~Offset{0}, std::move(state)}); }
+void MemoryFinished::Put(const JobId& job, Offset at, std::string state, bool) {
+  jobs_[job].push_back({at, ~Offset{0}, std::move(state)});
+}
 
 std::optional<std::string> MemoryFinished::Get(const JobId& job, Offset as_of) {
   const auto found = jobs_.find(job);
   if (found == jobs_.end()) return std::nullopt;
   for (auto version = found->second.rbegin(); version != found->second.rend(); ++version) {
-    if (version->closed < as_of && (version->reopened == ~Offset{0} || version->reopened >= as_of)) return version->state;
+    if (version->closed < as_of && (version->reopened == ~Offset{0} || version->reopened >= as_of))
+      return version->state;
   }
   return std::nullopt;
 }
@@ -49,7 +52,8 @@ Checker::Checker(World* world)
 Arrival& Checker::Arrived(const std::string& path, const std::string& content) {
   const auto info = world_->fs().Stat("incoming/" + path);
   auto& arrival = arrivals_.emplace_back(std::make_unique<Arrival>());
-  *arrival = {.path = path, .content = content, .inode = info->inode, .size = info->size, .mtime_ns = info->mtime_ns};
+  *arrival = {
+      .path = path, .content = content, .inode = info->inode, .size = info->size, .mtime_ns = info->mtime_ns};
   by_inode_[info->inode].push_back(arrival.get());
   return *arrival;
 }
@@ -58,7 +62,8 @@ Arrival* Checker::Find(const v1::FileIdentity& file) {
   const auto found = by_inode_.find(file.inode());
   if (found == by_inode_.end()) return nullptr;
   for (Arrival* arrival : found->second) {
-    if (arrival->path == file.path() && arrival->size == file.size() && arrival->mtime_ns == file.mtime_ns()) return arrival;
+    if (arrival->path == file.path() && arrival->size == file.size() && arrival->mtime_ns == file.mtime_ns())
+      return arrival;
   }
   return nullptr;
 }
@@ -94,12 +99,14 @@ void Checker::ReadOn() {
       if (batch->records.empty()) return;
       for (const log::RecordView& record : batch->records) {
         world_->Count("records");
-        const bool good = record.type != log::RecordType::kUnknown && message.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
+        const bool good = record.type != log::RecordType::kUnknown &&
+                          message.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()));
         if (good) Look(from.partition, message, record.offset);
         world_->Tell(HashBytes(record.value), [&] {
           if (!good) return std::string("garbage");
           std::string text = message.ShortDebugString();
-          return absl::StrCat("  ", std::string(log::TopicName(from.topic)), "/", from.partition, "@", record.offset, " ", text.substr(0, 400));
+          return absl::StrCat("  ", std::string(log::TopicName(from.topic)), "/", from.partition, "@",
+                              record.offset, " ", text.substr(0, 400));
         });
       }
       next = batch->next_offset;
@@ -107,7 +114,8 @@ void Checker::ReadOn() {
   };
   tell({log::Topic::kHeartbeats, 0}, heartbeats_next_, v1::Heartbeat());
   tell({log::Topic::kControl, 0}, control_next_, v1::ControlRecord());
-  for (Lane lane = 0; lane < lanes_next_.size(); lane++) tell({log::Topic::kLanes, lane}, lanes_next_[lane], v1::LaneRecord());
+  for (Lane lane = 0; lane < lanes_next_.size(); lane++)
+    tell({log::Topic::kLanes, lane}, lanes_next_[lane], v1::LaneRecord());
 }
 
 void Checker::Look(uint32_t, const v1::ControlRecord& record, Offset offset) {
@@ -120,7 +128,8 @@ void Checker::Look(uint32_t, const v1::ControlRecord& record, Offset offset) {
 }
 
 void Checker::Look(uint32_t, const v1::Heartbeat& beat, Offset) {
-  for (const v1::LanePosition& lane : beat.lanes()) read_[lane.lane()] = std::max<Offset>(read_[lane.lane()], lane.next_offset());
+  for (const v1::LanePosition& lane : beat.lanes())
+    read_[lane.lane()] = std::max<Offset>(read_[lane.lane()], lane.next_offset());
 }
 
 void Checker::Look(uint32_t lane, const v1::LaneRecord& record, Offset) {
@@ -128,19 +137,25 @@ void Checker::Look(uint32_t lane, const v1::LaneRecord& record, Offset) {
   if (!record.has_packet()) return;
   const v1::WorkPacket& packet = record.packet();
   const auto mark = handed_over_.find(lane);
-  Check(reads_late || mark == handed_over_.end() || mark->second != std::pair(record.worker(), packet.epoch()) || table_[lane] == record.worker(), "(g)",
-        absl::StrCat("a packet for ", record.worker(), " stands in lane ", lane, " behind the mark that handed the lane over (rule P2)"));
-  const worker::AttemptKey key{{JobId::FromBytes(packet.job_id()).value_or(JobId{}), packet.task()}, packet.attempt()};
+  Check(reads_late || mark == handed_over_.end() ||
+            mark->second != std::pair(record.worker(), packet.epoch()) || table_[lane] == record.worker(),
+        "(g)",
+        absl::StrCat("a packet for ", record.worker(), " stands in lane ", lane,
+                     " behind the mark that handed the lane over (rule P2)"));
+  const worker::AttemptKey key{{JobId::FromBytes(packet.job_id()).value_or(JobId{}), packet.task()},
+                               packet.attempt()};
   if (++packets_[key] > 1) sent_again_++;
   Check(sent_again_ <= 2 || world_->plan().profile != Profile::kHealthy, "(g)",
-        absl::StrCat("packets are sent again and again though nothing went wrong, the last of ", key.task.ToString(), " attempt ", key.attempt, " (rule P1)"));
+        absl::StrCat("packets are sent again and again though nothing went wrong, the last of ",
+                     key.task.ToString(), " attempt ", key.attempt, " (rule P1)"));
 }
 
 void Checker::OnEvent(uint32_t partition, const log::RecordView& record) {
   world_->Count("records");
   v1::Event event;
   history_[partition].push_back({record.offset, record.time, record.type, std::string(record.value)});
-  if (record.type != log::RecordType::kEvent || !event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+  if (record.type != log::RecordType::kEvent ||
+      !event.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
     oracle_->Skip(partition, record.offset, record.time);
     return;
   }
@@ -148,14 +163,18 @@ void Checker::OnEvent(uint32_t partition, const log::RecordView& record) {
   const FoldVerdict verdict = oracle_->Apply(partition, record.offset, record.time, event, &changes_);
   const bool counts = model_.Apply(partition, event);
   world_->Tell(HashBytes(record.value) ^ static_cast<uint64_t>(verdict), [&] {
-    return absl::StrCat("  events/", partition, "@", record.offset, " ", Text(event), counts ? "" : absl::StrCat("  [ignored: ", std::string(VerdictName(verdict)), "]"));
+    return absl::StrCat("  events/", partition, "@", record.offset, " ", Text(event),
+                        counts ? "" : absl::StrCat("  [ignored: ", std::string(VerdictName(verdict)), "]"));
   });
   if (event.has_task_started()) {
     const v1::TaskStarted& what = event.task_started();
-    started_records_.insert({TaskId{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()}, event.attempt(), what.worker(), what.store(), what.incarnation()});
+    started_records_.insert({TaskId{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()},
+                             event.attempt(), what.worker(), what.store(), what.incarnation()});
   }
   if (event.has_task_failed() && event.task_failed().ending() == v1::INTERRUPTED) {
-    interrupted_.erase({event.task_failed().worker(), {TaskId{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()}, event.attempt()}});
+    interrupted_.erase(
+        {event.task_failed().worker(),
+         {TaskId{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()}, event.attempt()}});
   }
   Compare(event, counts, verdict);
   if (counts) OnAccepted(event);
@@ -164,19 +183,25 @@ void Checker::OnEvent(uint32_t partition, const log::RecordView& record) {
 // The Ledger must be what the rules say.
 void Checker::Compare(const v1::Event& event, bool counts, FoldVerdict verdict) {
   Check(counts == (verdict == FoldVerdict::kAccepted), "(a)",
-        absl::StrCat("the rules say that this event ", counts ? "counts" : "does not count", ", the ledger says ", std::string(VerdictName(verdict)), ": ", Text(event)));
+        absl::StrCat("the rules say that this event ", counts ? "counts" : "does not count",
+                     ", the ledger says ", std::string(VerdictName(verdict)), ": ", Text(event)));
   const auto id = JobId::FromBytes(event.job_id());
   const ModelJob* model = id ? model_.Find(*id) : nullptr;
   if (model == nullptr) return;
   const Job* job = oracle_->Find(*id);
-  Check(oracle_->IsClosed(*id) == model->closed, "(g)", absl::StrCat("job ", id->ToString(), model->closed ? " is closed" : " is open", ", but not in the ledger"));
+  Check(oracle_->IsClosed(*id) == model->closed, "(g)",
+        absl::StrCat("job ", id->ToString(), model->closed ? " is closed" : " is open",
+                     ", but not in the ledger"));
   if (job == nullptr) return;
   for (size_t i = 0; i < model->tasks.size() && i < job->tasks.size(); i++) {
     const ModelTask& want = model->tasks[i];
     const Task& have = job->tasks[i];
-    Check(want.state == have.state && want.attempt == have.attempt && want.floor == have.floor, want.attempt == have.attempt ? "(a)" : "(c)",
-          absl::StrCat("task ", id->ToString(), "/", i + 1, " is ", std::string(TaskStateName(want.state)), " in attempt ", want.attempt, " by the rules, ",
-                       std::string(TaskStateName(have.state)), " in attempt ", have.attempt, " in the ledger"));
+    Check(
+        want.state == have.state && want.attempt == have.attempt && want.floor == have.floor,
+        want.attempt == have.attempt ? "(a)" : "(c)",
+        absl::StrCat("task ", id->ToString(), "/", i + 1, " is ", std::string(TaskStateName(want.state)),
+                     " in attempt ", want.attempt, " by the rules, ", std::string(TaskStateName(have.state)),
+                     " in attempt ", have.attempt, " in the ledger"));
   }
 }
 
@@ -186,28 +211,35 @@ void Checker::OnAccepted(const v1::Event& event) {
   if (job == nullptr) return;
   if (event.has_job_submitted() && job->has_file) {  // (f)
     const Arrival* arrival = Find(job->file);
-    Check(arrival != nullptr, "(f)", absl::StrCat("job ", id->ToString(), " is of a file that never arrived: ", job->file.path()));
+    Check(arrival != nullptr, "(f)",
+          absl::StrCat("job ", id->ToString(), " is of a file that never arrived: ", job->file.path()));
     if (arrival == nullptr) return;
     uint32_t jobs = 0;
-    for (const auto& [other, its] : model_.jobs()) jobs += its.has_file && Find(its.file) == arrival ? 1U : 0U;
-    Check(jobs <= arrival->arrivals, "(f)", absl::StrCat(arrival->path, " arrived ", arrival->arrivals, " times and made ", jobs, " jobs"));
+    for (const auto& [other, its] : model_.jobs())
+      jobs += its.has_file && Find(its.file) == arrival ? 1U : 0U;
+    Check(jobs <= arrival->arrivals, "(f)",
+          absl::StrCat(arrival->path, " arrived ", arrival->arrivals, " times and made ", jobs, " jobs"));
   }
   if (event.has_task_succeeded()) {
     const ModelTask& task = job->tasks[event.task() - 1];
-    Check(task.successes == 1, "(a)", absl::StrCat("task ", id->ToString(), "/", event.task(), " succeeded ", task.successes, " times"));
+    Check(task.successes == 1, "(a)",
+          absl::StrCat("task ", id->ToString(), "/", event.task(), " succeeded ", task.successes, " times"));
   }
   if (event.has_file_moved() && job->has_file && !event.file_moved().path().empty()) {  // (b), L6
     const std::string path = event.file_moved().path();
     const std::string at = PathOf(job->file.inode());
     const ModelTask& task = job->tasks[0];
-    const std::string_view place = job->cancelled                              ? "failed/"
-                                   : task.state == TaskState::kSucceeded       ? "completed/"
-                                   : task.last_ending == v1::BAD_INPUT         ? "quarantine/"
-                                                                               : "failed/";
-    Check(path.starts_with(place), "(b)", absl::StrCat("job ", id->ToString(), " belongs into ", std::string(place), ", its file was moved to ", path));
+    const std::string_view place = job->cancelled                        ? "failed/"
+                                   : task.state == TaskState::kSucceeded ? "completed/"
+                                   : task.last_ending == v1::BAD_INPUT   ? "quarantine/"
+                                                                         : "failed/";
+    Check(path.starts_with(place), "(b)",
+          absl::StrCat("job ", id->ToString(), " belongs into ", std::string(place),
+                       ", its file was moved to ", path));
     const Arrival* arrival = Find(job->file);
     const bool put_back = arrival != nullptr && (at == "incoming/" + arrival->path || arrival->arrivals > 1);
-    Check(at == path || put_back, "(b)", absl::StrCat("job ", id->ToString(), " was closed with its file at ", path, ", but it is at ", at));
+    Check(at == path || put_back, "(b)",
+          absl::StrCat("job ", id->ToString(), " was closed with its file at ", path, ", but it is at ", at));
   }
 }
 
@@ -231,43 +263,66 @@ void Checker::OnPrepared(const WorkerId& worker, const v1::WorkPacket& packet, c
   const ModelTask& task = job->tasks[0];
   const bool current = task.state == TaskState::kRunning && task.attempt == packet.attempt();
   const bool missing = absl::IsNotFound(found) || absl::IsFailedPrecondition(found) || !packet.has_file();
-  Check(!current || !missing, "(b)", absl::StrCat(worker.name, " does not find the file of ", id.ToString(), " attempt ", packet.attempt(), ", which is the current one: ",
-                                                  found.ToString(), "; it is at ", PathOf(job->file.inode())));
+  Check(!current || !missing, "(b)",
+        absl::StrCat(worker.name, " does not find the file of ", id.ToString(), " attempt ", packet.attempt(),
+                     ", which is the current one: ", found.ToString(), "; it is at ",
+                     PathOf(job->file.inode())));
   if (!found.ok() || !packet.has_file()) return;
-  const std::string path = absl::StrCat(zone::AttemptFolder(worker, id, packet.attempt()), "/", zone::FileNameInAttempt(zone::IdentityOf(packet.file())));
+  const std::string path = absl::StrCat(zone::AttemptFolder(worker, id, packet.attempt()), "/",
+                                        zone::FileNameInAttempt(zone::IdentityOf(packet.file())));
   const auto info = world_->fs().Stat(path);
   const Arrival* arrival = Find(job->file);
-  Check(info.ok() && info->inode == job->file.inode() && arrival != nullptr && world_->fs().Read(path) == arrival->content, "(b)",
-        absl::StrCat("the script of ", id.ToString(), " attempt ", packet.attempt(), " reads another file than its own at ", path));
+  Check(info.ok() && info->inode == job->file.inode() && arrival != nullptr &&
+            world_->fs().Read(path) == arrival->content,
+        "(b)",
+        absl::StrCat("the script of ", id.ToString(), " attempt ", packet.attempt(),
+                     " reads another file than its own at ", path));
 }
 
-Witness::Script Checker::OnScriptStart(const WorkerId& worker, const IncarnationId& incarnation, const StoreId& store, const v1::WorkPacket& packet) {
+Witness::Script Checker::OnScriptStart(const WorkerId& worker, const IncarnationId& incarnation,
+                                       const StoreId& store, const v1::WorkPacket& packet) {
   const TaskId id{JobId::FromBytes(packet.job_id()).value_or(JobId{}), packet.task()};
   const worker::AttemptKey key{id, packet.attempt()};
   world_->Count("scripts run");
-  world_->Tell(Mix64(std::hash<TaskId>()(id) + packet.attempt()), [&] { return absl::StrCat("SCRIPT starts: ", id.ToString(), " attempt ", packet.attempt(), " on ", worker.name); });
-  Check(started_records_.contains({id, packet.attempt(), worker.name, store.ToBytes(), incarnation.ToBytes()}), "(e)",
-        absl::StrCat("a script of ", id.ToString(), " attempt ", packet.attempt(), " runs on ", worker.name, " without a record of its start"));
-  Check(++runs_[key] == 1, "(c)", absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " is run a second time, on ", worker.name));
+  world_->Tell(Mix64(std::hash<TaskId>()(id) + packet.attempt()), [&] {
+    return absl::StrCat("SCRIPT starts: ", id.ToString(), " attempt ", packet.attempt(), " on ", worker.name);
+  });
+  Check(
+      started_records_.contains({id, packet.attempt(), worker.name, store.ToBytes(), incarnation.ToBytes()}),
+      "(e)",
+      absl::StrCat("a script of ", id.ToString(), " attempt ", packet.attempt(), " runs on ", worker.name,
+                   " without a record of its start"));
+  Check(
+      ++runs_[key] == 1, "(c)",
+      absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " is run a second time, on ", worker.name));
   ModelJob* job = model_.Find(id.job);
-  Check(job != nullptr && id.n <= job->tasks.size(), "(c)", absl::StrCat("a script runs for ", id.ToString(), ", which is no task"));
+  Check(job != nullptr && id.n <= job->tasks.size(), "(c)",
+        absl::StrCat("a script runs for ", id.ToString(), ", which is no task"));
   if (job == nullptr || world_->failed()) return {};
   ModelTask& task = job->tasks[id.n - 1];
-  const bool accepted = task.state == TaskState::kRunning && task.attempt == packet.attempt() && task.attempts[packet.attempt()].worker == worker.name;
+  const bool accepted = task.state == TaskState::kRunning && task.attempt == packet.attempt() &&
+                        task.attempts[packet.attempt()].worker == worker.name;
   const ModelAttempt& mine = task.attempts[packet.attempt()];
   Check(mine.worker == worker.name && mine.store == store.ToBytes(), "(c)",
-        absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " runs on ", worker.name, ", to which it was never assigned (rules L3, L7)"));
-  Check(mine.end != "released", "(c)", absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " runs on ", worker.name, ", which had given it back (rule W3)"));
+        absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " runs on ", worker.name,
+                     ", to which it was never assigned (rules L3, L7)"));
+  Check(mine.end != "released", "(c)",
+        absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " runs on ", worker.name,
+                     ", which had given it back (rule W3)"));
   for (const Run& other : running_) {
     if (other.key.task != id) continue;
-    Check(other.worker != worker, "(c)", absl::StrCat("two attempts of ", id.ToString(), " run on ", worker.name, " at once (rule W3)"));
+    Check(other.worker != worker, "(c)",
+          absl::StrCat("two attempts of ", id.ToString(), " run on ", worker.name, " at once (rule W3)"));
     if (!accepted) continue;
     const ModelAttempt& was = task.attempts[other.key.attempt];
     Check(was.republished || was.end == "gone", "(c)",
-          absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " starts on ", worker.name, " while attempt ", other.key.attempt, " runs on ", other.worker.name,
-                       ", which nobody has called lost (it ", was.end.empty() ? "has not ended" : was.end, ")"));
+          absl::StrCat(id.ToString(), " attempt ", packet.attempt(), " starts on ", worker.name,
+                       " while attempt ", other.key.attempt, " runs on ", other.worker.name,
+                       ", which nobody has called lost (it ", was.end.empty() ? "has not ended" : was.end,
+                       ")"));
   }
-  if (task.phase != job->open_phase && accepted) Check(false, "(g)", absl::StrCat(id.ToString(), " runs though its phase is not open"));
+  if (task.phase != job->open_phase && accepted)
+    Check(false, "(g)", absl::StrCat(id.ToString(), " runs though its phase is not open"));
   running_.push_back({worker, key});
   const Script script = ScriptOf(*job, id.n, packet.attempt(), failures(id), world_->rng());
   outcome_[key] = script.ok;
@@ -276,11 +331,15 @@ Witness::Script Checker::OnScriptStart(const WorkerId& worker, const Incarnation
 }
 
 void Checker::OnScriptEnd(const WorkerId& worker, const worker::AttemptKey& key) {
-  world_->Tell(Mix64(std::hash<TaskId>()(key.task) + key.attempt + 7), [&] { return absl::StrCat("SCRIPT ends: ", key.task.ToString(), " attempt ", key.attempt, " on ", worker.name); });
+  world_->Tell(Mix64(std::hash<TaskId>()(key.task) + key.attempt + 7), [&] {
+    return absl::StrCat("SCRIPT ends: ", key.task.ToString(), " attempt ", key.attempt, " on ", worker.name);
+  });
   std::erase_if(running_, [&](const Run& run) { return run.key == key && run.worker == worker; });
 }
 
-void Checker::OnScriptKilled(const WorkerId& worker, const worker::AttemptKey& key) { interrupted_.insert({worker.name, key}); }
+void Checker::OnScriptKilled(const WorkerId& worker, const worker::AttemptKey& key) {
+  interrupted_.insert({worker.name, key});
+}
 
 void Checker::CheckObsolete(const std::string& worker, int64_t in_touch_for_ms) {
   constexpr int64_t kObsoleteMax = 150000;
@@ -292,19 +351,25 @@ void Checker::CheckObsolete(const std::string& worker, int64_t in_touch_for_ms) 
     if (!obsolete) continue;
     if (run.obsolete_since < 0) run.obsolete_since = world_->now();
     const int64_t since = std::min(world_->now() - run.obsolete_since, in_touch_for_ms);
-    Check(since < kObsoleteMax, "(g)", absl::StrCat("the script of ", run.key.task.ToString(), " attempt ", run.key.attempt, " still runs on ", worker, ", ", since / 1000,
-                                                    " s after it was cancelled or superseded"));
+    Check(since < kObsoleteMax, "(g)",
+          absl::StrCat("the script of ", run.key.task.ToString(), " attempt ", run.key.attempt,
+                       " still runs on ", worker, ", ", since / 1000,
+                       " s after it was cancelled or superseded"));
   }
 }
 
 // Rule P2: a lane is trimmed only below what was read.
 void Checker::OnTrim(Lane lane, Offset below) {
   world_->Count("lanes trimmed");
-  Check(below <= read_[lane], "(g)", absl::StrCat("lane ", lane, " is trimmed below ", below, ", but nobody has read beyond ", read_[lane], " (rule P2)"));
+  Check(below <= read_[lane], "(g)",
+        absl::StrCat("lane ", lane, " is trimmed below ", below, ", but nobody has read beyond ", read_[lane],
+                     " (rule P2)"));
 }
 
 void Checker::OnSilenceSaid(const std::string& worker, int64_t in_touch_for_ms) {
-  Check(in_touch_for_ms >= 24000, "liveness", absl::StrCat(worker, " is called silent by a reaper that was itself out of touch ", in_touch_for_ms, " ms ago"));
+  Check(in_touch_for_ms >= 24000, "liveness",
+        absl::StrCat(worker, " is called silent by a reaper that was itself out of touch ", in_touch_for_ms,
+                     " ms ago"));
 }
 
 // ---- files
@@ -319,21 +384,27 @@ void Checker::OnRename(std::string_view who, std::string_view from, std::string_
     const ModelTask& task = job->tasks[0];
     const bool current = task.state == TaskState::kRunning && task.attempt == run.key.attempt;
     const std::string folder = zone::AttemptFolder(run.worker, run.key.task, run.key.attempt) + "/";
-    Check(!current || !from.starts_with(folder), "(b)", absl::StrCat(std::string(who), " takes the file of ", run.key.task.ToString(), " attempt ", run.key.attempt,
-                                                                     " away while its script runs: ", std::string(from), " -> ", std::string(to)));
+    Check(!current || !from.starts_with(folder), "(b)",
+          absl::StrCat(std::string(who), " takes the file of ", run.key.task.ToString(), " attempt ",
+                       run.key.attempt, " away while its script runs: ", std::string(from), " -> ",
+                       std::string(to)));
   }
   // Rule Z2: out of incoming/ only into a staging folder. Rule Z1: never back.
   Check(!from.starts_with("incoming/") || to.starts_with("processing/.claim-"), "(b)",
-        absl::StrCat(std::string(who), " takes a file from incoming/ past its staging folder: ", std::string(from), " -> ", std::string(to)));
+        absl::StrCat(std::string(who), " takes a file from incoming/ past its staging folder: ",
+                     std::string(from), " -> ", std::string(to)));
   const uint32_t from_attempt = AttemptIn(from), to_attempt = AttemptIn(to);
   Check(from_attempt == 0 || to_attempt == 0 || from_attempt <= to_attempt, "(b)",
-        absl::StrCat(std::string(who), " moves a file back to an earlier attempt: ", std::string(from), " -> ", std::string(to)));
+        absl::StrCat(std::string(who), " moves a file back to an earlier attempt: ", std::string(from),
+                     " -> ", std::string(to)));
   // An output folder is entered by the file of a finished job alone.
   for (const std::string_view place : {"completed/", "failed/", "quarantine/"}) {
     if (!to.starts_with(place) || from.starts_with(place)) continue;
     bool finished = false;
-    for (const auto& [id, job] : model_.jobs()) finished = finished || (job.has_file && job.file.inode() == inode && job.finished);
-    Check(finished, "(b)", absl::StrCat(std::string(who), " moves a file to ", std::string(to), " whose job has not ended"));
+    for (const auto& [id, job] : model_.jobs())
+      finished = finished || (job.has_file && job.file.inode() == inode && job.finished);
+    Check(finished, "(b)",
+          absl::StrCat(std::string(who), " moves a file to ", std::string(to), " whose job has not ended"));
   }
 }
 
@@ -352,134 +423,11 @@ void Checker::CheckFiles() {
     const Arrival& arrival = *list.back();
     const auto found = places.find(inode);
     const size_t count = found == places.end() ? 0 : found->second.size();
-    Check(count == 1 || (count == 0 && arrival.removed), "(b)", absl::StrCat("the file ", arrival.path, " is in ", count, " places"));
-    if (count == 1) Check(files.at(found->second[0]) == arrival.content, "(b)", absl::StrCat("the bytes of ", arrival.path, " have changed"));
-  }
-}
-
-// ---- folds
-
-void Checker::CompareFold(const std::string& name, const Ledger& ledger) {
-  for (uint32_t partition = 0; partition < next_.size(); partition++) {
-    if (ledger.next_offset(partition) != oracle_->next_offset(partition)) return;
-  }
-  world_->Count("folds compared");
-  if (world_->plan().retention_ms != 0) {  // a fold that begins later knows less of what has ended
-    const std::vector<JobId> has = ledger.OpenJobs(), wants = oracle_->OpenJobs();
-    for (const JobId& id : wants) {
-      Check(std::binary_search(has.begin(), has.end(), id), "(g)", absl::StrCat("the fold of ", name, " does not know the job ", id.ToString(), ", which has not ended"));
-    }
-    for (const JobId& id : has) {
-      Check(std::binary_search(wants.begin(), wants.end(), id), "fold", absl::StrCat("the fold of ", name, " has the job ", id.ToString(), " open, which is closed"));
-    }
-    return;
-  }
-  if (ledger.Digest() == oracle_->Digest()) return;
-  std::string difference;
-  for (const JobId& id : oracle_->OpenJobs()) {
-    const Job* have = ledger.Find(id);
-    const v1::JobState wants = oracle_->ToState(*oracle_->Find(id));
-    const std::string has = have == nullptr ? "nothing" : ledger.ToState(*have).ShortDebugString();
-    if (has != wants.ShortDebugString()) absl::StrAppend(&difference, "; ", id.ToString(), ": ", has, " instead of ", wants.ShortDebugString());
-  }
-  Check(false, "fold", absl::StrCat("the fold of ", name, " differs from one that read the same records", difference));
-}
-
-void Checker::CheckActive(const std::string& name, const dispatcher::Dispatcher& core, const FoldDriver& fold) {
-  if (!core.active()) return;
-  for (const auto& [epoch, dispatcher] : elections_) {
-    const bool others = epoch > core.epoch() && epoch <= fold.members().elected() && dispatcher != core.incarnation().ToBytes();
-    Check(!others, "(d)", absl::StrCat(name, " goes on with epoch ", core.epoch(), " though it has read of epoch ", epoch, " (rule E1)"));
-  }
-  for (uint32_t partition = 0; partition < next_.size(); partition++) {
-    Check(fold.ledger().epoch(partition) >= core.epoch(), "(d)", absl::StrCat(name, " is active before its mark in partition ", partition, " was read back (rule L2)"));
-  }
-}
-
-void Checker::CheckReplay() {
-  MemoryFinished finished;
-  Ledger again({.partitions = world_->plan().partitions}, &finished);
-  Ledger from_snapshot({.partitions = world_->plan().partitions}, &finished_);  // its memory of closed jobs is ahead of it
-  std::vector<std::vector<v1::PartitionSnapshot>> snapshots(history_.size());
-  std::vector<size_t> cuts;
-  for (uint32_t partition = 0; partition < history_.size(); partition++) cuts.push_back(world_->rng().Below(history_[partition].size() + 1));
-  std::vector<Change> changes;
-  const auto apply = [&](Ledger& ledger, uint32_t partition, const StoredEvent& stored) {
-    v1::Event event;
-    changes.clear();
-    if (stored.type == log::RecordType::kEvent && event.ParseFromString(stored.value)) {
-      ledger.Apply(partition, stored.offset, stored.time, event, &changes);
-    } else {
-      ledger.Skip(partition, stored.offset, stored.time);
-    }
-  };
-  for (uint32_t partition = 0; partition < history_.size(); partition++) {
-    for (size_t i = 0; i < history_[partition].size(); i++) {
-      if (i == cuts[partition]) again.Snapshot(partition, [&](const v1::PartitionSnapshot& piece) { snapshots[partition].push_back(piece); });
-      apply(again, partition, history_[partition][i]);
-    }
-    for (const v1::PartitionSnapshot& piece : snapshots[partition]) from_snapshot.Restore(piece);
-  }
-  for (uint32_t partition = 0; partition < history_.size(); partition++) {
-    for (const StoredEvent& stored : history_[partition]) {
-      if (stored.offset >= from_snapshot.next_offset(partition)) apply(from_snapshot, partition, stored);
-    }
-  }
-  Check(again.Digest() == oracle_->Digest(), "fold", "a replay from the beginning differs from the live fold");
-  Check(from_snapshot.Digest() == oracle_->Digest(), "fold", "a replay from a snapshot differs from the live fold");
-}
-
-// ---- the end
-
-bool Checker::AllDone(std::string* why) {
-  for (const auto& [id, job] : model_.jobs()) {
-    if (job.closed) continue;
-    std::string tasks;
-    for (size_t i = 0; i < job.tasks.size(); i++) {
-      const ModelTask& task = job.tasks[i];
-      const auto attempt = task.attempts.find(task.attempt);
-      absl::StrAppend(&tasks, tasks.empty() ? "" : ", ", i + 1, ": ", std::string(TaskStateName(task.state)), " attempt ", task.attempt,
-                      attempt == task.attempts.end() || !task.held() ? "" : " on " + attempt->second.worker);
-    }
-    *why = absl::StrCat("job ", id.ToString(), " (", job.name, ") ", job.finished ? "has ended but is not closed" : "has not ended", "; tasks ", tasks,
-                        job.has_file ? "; its file is at " + PathOf(job.file.inode()) : "");
-    return false;
-  }
-  for (const auto& arrival : arrivals_) {
-    const std::string at = PathOf(arrival->inode);
-    if (at.starts_with("incoming/") || at.starts_with("processing/")) {
-      *why = absl::StrCat("the file ", arrival->path, " is still at ", at);
-      return false;
-    }
-  }
-  if (!running_.empty()) {
-    *why = absl::StrCat("a script of ", running_[0].key.task.ToString(), " still runs on ", running_[0].worker.name);
-    return false;
-  }
-  return true;
-}
-
-void Checker::CheckEnd() {
-  CheckFiles();
-  for (const auto& [worker, key] : interrupted_) {
-    Check(false, "(e)", absl::StrCat(worker, " never said that ", key.task.ToString(), " attempt ", key.attempt, " was interrupted"));
-  }
-  for (const auto& arrival : arrivals_) {
-    uint32_t jobs = 0;
-    const ModelJob* last = nullptr;
-    for (const auto& [id, job] : model_.jobs()) {
-      if (!job.has_file || Find(job.file) != arrival.get()) continue;
-      jobs++;
-      last = &job;
-    }
-    if (!arrival->withdrawn) {
-      Check(jobs == arrival->arrivals, "(f)", absl::StrCat(arrival->path, " arrived ", arrival->arrivals, " times and made ", jobs, " jobs"));
-      if (jobs == 1) {
-        Check(!last->gone, "(d)", absl::StrCat("job ", last->id.ToString(), " was told that its file ", arrival->path, " is gone; it is at ", PathOf(arrival->inode)));
-        Check(last->final_path == PathOf(arrival->inode), "(b)",
-              absl::StrCat("the file ", arrival->path, " is at ", PathOf(arrival->inode), ", its job says ", last->final_path.empty() ? "nowhere" : last->final_path));
-      }
-    }
+    Check(count == 1 || (count == 0 && arrival.removed), "(b)",
+          absl::StrCat("the file ", arrival.path, " is in ", count, " places"));
+    if (count == 1)
+      Check(files.at(found->second[0]) == arrival.content, "(b)",
+            absl::StrCat("the bytes of ", arrival.path, " have changed"));
   }
 }
 

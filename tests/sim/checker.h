@@ -1,7 +1,8 @@
 // checker.h: watches a simulated fleet from outside and says which promise was broken.
 //
-// Role:       reads every record as it is written, sees every rename, every start and end of a script; keeps the Model of what counts and one Ledger
-//             of its own (the oracle), which must agree. Properties (a)–(g) are those of ARCHITECTURE.md; "fold" means that two folds disagree.
+// Role:       reads every record as it is written, sees every rename, every start and end of a script; keeps
+//             the Model of what counts and one Ledger of its own (the oracle), which must agree. Properties
+//             (a)–(g) are those of ARCHITECTURE.md; "fold" means that two folds disagree.
 // Threads:    one.
 #pragma once
 
@@ -25,7 +26,7 @@ namespace laneway::sim {
 
 // A file that a user put into incoming/, once or (the same again) several times.
 struct Arrival {
-  std::string path;     // below incoming/
+  std::string path;  // below incoming/
   std::string content;
   uint64_t inode = 0;
   uint64_t size = 0;
@@ -58,7 +59,8 @@ class Checker : public Witness {
 
   // What users did.
   Arrival& Arrived(const std::string& path, const std::string& content);
-  bool IsLast(const Arrival& arrival) { return by_inode_[arrival.inode].back() == &arrival; }  // nobody wrote over it
+  // nobody wrote over it
+  bool IsLast(const Arrival& arrival) { return by_inode_[arrival.inode].back() == &arrival; }
   std::vector<std::unique_ptr<Arrival>>& arrivals() { return arrivals_; }
 
   // Reads on; every new record is judged.
@@ -86,12 +88,15 @@ class Checker : public Witness {
   uint32_t failures(const TaskId& task) const;
 
   void OnPrepared(const WorkerId& worker, const v1::WorkPacket& packet, const absl::Status& found) override;
-  Script OnScriptStart(const WorkerId& worker, const IncarnationId& incarnation, const StoreId& store, const v1::WorkPacket& packet) override;
+  Script OnScriptStart(const WorkerId& worker, const IncarnationId& incarnation, const StoreId& store,
+                       const v1::WorkPacket& packet) override;
   void OnScriptEnd(const WorkerId& worker, const worker::AttemptKey& key) override;
   void OnScriptKilled(const WorkerId& worker, const worker::AttemptKey& key) override;
   void OnTrim(Lane lane, Offset below) override;
   // The worker has lost its memory.
-  void OnStoreLost(const std::string& worker) { std::erase_if(interrupted_, [&](const auto& run) { return run.first == worker; }); }
+  void OnStoreLost(const std::string& worker) {
+    std::erase_if(interrupted_, [&](const auto& run) { return run.first == worker; });
+  }
   // What has been told to stop does stop, when its worker can hear.
   void CheckObsolete(const std::string& worker, int64_t in_touch_for_ms);
   void OnRename(std::string_view who, std::string_view from, std::string_view to, uint64_t inode) override;
@@ -141,10 +146,10 @@ class Checker : public Witness {
   std::vector<Run> running_;
   std::map<TaskId, uint32_t> ended_badly_;
   std::set<std::pair<std::string, worker::AttemptKey>> interrupted_;  // and not reported yet
-  std::map<Lane, Offset> read_;            // as far as anybody has said to have read it
+  std::map<Lane, Offset> read_;                                // as far as anybody has said to have read it
   std::map<Lane, std::pair<std::string, Epoch>> handed_over_;  // the last mark
   std::pair<Epoch, uint64_t> table_read_;
-  std::map<Lane, std::string> table_;      // as last told
+  std::map<Lane, std::string> table_;  // as last told
   std::map<worker::AttemptKey, uint32_t> packets_;
   uint32_t sent_again_ = 0;
   std::vector<std::pair<Epoch, std::string>> elections_;

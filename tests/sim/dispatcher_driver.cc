@@ -18,7 +18,8 @@ struct DispatcherDriver::Answers {
 namespace {
 
 template <class Message>
-log::NewRecord Record(log::Topic topic, uint32_t partition, log::RecordType type, std::string key, const Message& message) {
+log::NewRecord Record(log::Topic topic, uint32_t partition, log::RecordType type, std::string key,
+                      const Message& message) {
   return {{topic, partition}, type, std::move(key), message.SerializeAsString()};
 }
 
@@ -30,12 +31,15 @@ void MoveAll(std::vector<T>& from, std::vector<T>& to) {
 
 }  // namespace
 
-DispatcherDriver::DispatcherDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, std::function<void()> crash)
+DispatcherDriver::DispatcherDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness,
+                                   std::function<void()> crash)
     : world_(world),
       proc_(proc),
       witness_(witness),
       fs_(world, proc, true, std::move(crash),
-          [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) { witness->OnRename(name, from, to, inode); }),
+          [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
+            witness->OnRename(name, from, to, inode);
+          }),
       fold_(world, proc, clock, this) {
   MakeCore();
 }
@@ -81,12 +85,16 @@ void DispatcherDriver::SetOwner(bool owner) {
   if (owner == owner_) return;
   owner_ = owner;
   if (!started_) return;
-  world_->Tell(owner ? 71 : 72, [&] { return absl::StrCat(proc_->name, owner ? " owns the control partition" : " does not own the control partition any more"); });
+  world_->Tell(owner ? 71 : 72, [&] {
+    return absl::StrCat(
+        proc_->name, owner ? " owns the control partition" : " does not own the control partition any more");
+  });
   core_->SetOwner(owner, Now(), &commands_);
   Flush();
 }
 
-void DispatcherDriver::OnEvent(uint32_t partition, Offset, LogTime, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) {
+void DispatcherDriver::OnEvent(uint32_t partition, Offset, LogTime, const v1::Event& event,
+                               FoldVerdict verdict, std::span<const Change> changes) {
   core_->OnEvent(partition, event, verdict, changes, Now(), &commands_);
 }
 void DispatcherDriver::OnHeartbeat(const Member& member) { core_->OnHeartbeat(member, Now(), &commands_); }
@@ -104,7 +112,8 @@ void DispatcherDriver::Tick() {
   Flush();
   const LogTime now = Now();
   Millis wait{1000};
-  if (const auto deadline = core_->NextDeadline(now)) wait = std::clamp(*deadline - now, Millis(1), Millis(1000));
+  if (const auto deadline = core_->NextDeadline(now))
+    wait = std::clamp(*deadline - now, Millis(1), Millis(1000));
   world_->Post(proc_, wait.count(), [this, tick = ++tick_] {
     if (tick == tick_) Tick();
   });
@@ -146,19 +155,25 @@ void DispatcherDriver::SendRecords() {
   std::vector<log::NewRecord> records;
   const uint32_t partitions = fold_.ledger().partitions();
   for (const dispatcher::LaneAppend& lane : sent->lanes) {
-    records.push_back(Record(log::Topic::kLanes, lane.lane, log::RecordType::kLaneRecord, lane.record.worker(), lane.record));
+    records.push_back(Record(log::Topic::kLanes, lane.lane, log::RecordType::kLaneRecord,
+                             lane.record.worker(), lane.record));
   }
-  for (const v1::Event& event : sent->events) records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
+  for (const v1::Event& event : sent->events)
+    records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
   for (const auto& [partition, mark] : sent->marks) records.push_back(fold::RecordOf(mark, partition));
   for (const v1::ControlRecord& control : sent->control) {
-    records.push_back(Record(log::Topic::kControl, 0, log::RecordType::kControlRecord, "dispatcher", control));
+    records.push_back(
+        Record(log::Topic::kControl, 0, log::RecordType::kControlRecord, "dispatcher", control));
   }
   for (const v1::DeadLetter& letter : sent->dead_letters) {
-    records.push_back(Record(log::Topic::kDeadLetter, 0, log::RecordType::kDeadLetter, letter.job_id(), letter));
+    records.push_back(
+        Record(log::Topic::kDeadLetter, 0, log::RecordType::kDeadLetter, letter.job_id(), letter));
   }
-  for (const v1::Alert& alert : sent->alerts) records.push_back(Record(log::Topic::kAlerts, 0, log::RecordType::kAlert, alert.subject(), alert));
+  for (const v1::Alert& alert : sent->alerts)
+    records.push_back(Record(log::Topic::kAlerts, 0, log::RecordType::kAlert, alert.subject(), alert));
   if (records.empty()) return;
-  proc_->client->Append(std::move(records), [this, sent, core = core_.get()](const absl::Status& status, std::span<const Offset> offsets) {
+  proc_->client->Append(std::move(records), [this, sent, core = core_.get()](
+                                                const absl::Status& status, std::span<const Offset> offsets) {
     std::vector<Offset> copy(offsets.begin(), offsets.end());
     world_->Post(proc_, world_->rng().Delay(2, 50), [this, sent, core, status, copy = std::move(copy)] {
       if (core != core_.get()) return;  // its term is over
@@ -168,9 +183,11 @@ void DispatcherDriver::SendRecords() {
   });
 }
 
-void DispatcherDriver::Appended(const Commands& sent, const absl::Status& status, const std::vector<Offset>& offsets) {
+void DispatcherDriver::Appended(const Commands& sent, const absl::Status& status,
+                                const std::vector<Offset>& offsets) {
   const LogTime now = Now();
-  for (size_t i = 0; i < sent.lanes.size(); i++) core_->OnLaneAppended(sent.lanes[i], status.ok(), status.ok() ? offsets[i] : 0, now);
+  for (size_t i = 0; i < sent.lanes.size(); i++)
+    core_->OnLaneAppended(sent.lanes[i], status.ok(), status.ok() ? offsets[i] : 0, now);
   if (status.ok()) return;
   for (const v1::Event& event : sent.events) core_->OnEventFailed(event, now, &commands_);
   if (!sent.marks.empty()) core_->OnMarkFailed(now, &commands_);
@@ -179,7 +196,8 @@ void DispatcherDriver::Appended(const Commands& sent, const absl::Status& status
 
 // ---- the zone
 
-// The zone's thread: one piece of work after the other. While one waits in the middle, the rest of the process goes on.
+// The zone's thread: one piece of work after the other. While one waits in the middle, the rest of the
+// process goes on.
 void DispatcherDriver::InZone(std::function<void()> work) {
   zone_queue_.push_back(std::move(work));
   if (zone_runs_) return;
@@ -235,7 +253,8 @@ std::shared_ptr<DispatcherDriver::Answers> DispatcherDriver::DoZoneWork(Term& te
   if (!work.finish.empty()) {
     auto results = term.zone.FinishFiles(work.finish);
     for (size_t i = 0; i < results.size(); i++) {
-      const bool taken = results[i].outcome == zone::FinishOutcome::kMoved || results[i].outcome == zone::FinishOutcome::kClaimed;
+      const bool taken = results[i].outcome == zone::FinishOutcome::kMoved ||
+                         results[i].outcome == zone::FinishOutcome::kClaimed;
       if (taken && work.finish[i].file) term.scanner.Taken(work.finish[i].file->path);
       answers->finished.emplace_back(work.finish[i], std::move(results[i]));
     }
@@ -264,7 +283,8 @@ void DispatcherDriver::TakeAnswers(const Answers& answers) {
   for (const auto& [request, result] : answers.placed) {
     world_->Tell(80 + static_cast<uint64_t>(result.outcome), [&] {
       constexpr std::string_view kNames[] = {"placed", "nowhere", "replaced", "retry"};
-      return absl::StrCat(proc_->name, " zone: ", request.task.ToString(), " attempt ", request.attempt, " ", std::string(kNames[static_cast<size_t>(result.outcome)]),
+      return absl::StrCat(proc_->name, " zone: ", request.task.ToString(), " attempt ", request.attempt, " ",
+                          std::string(kNames[static_cast<size_t>(result.outcome)]),
                           result.status.ok() ? "" : " " + result.status.ToString());
     });
     core_->OnPlaced(request, result, now, &commands_);
@@ -272,7 +292,8 @@ void DispatcherDriver::TakeAnswers(const Answers& answers) {
   for (const auto& [request, result] : answers.finished) {
     world_->Tell(90 + static_cast<uint64_t>(result.outcome), [&] {
       constexpr std::string_view kNames[] = {"moved", "claimed", "nowhere", "retry"};
-      return absl::StrCat(proc_->name, " zone: ", request.task.ToString(), " finish ", std::string(kNames[static_cast<size_t>(result.outcome)]), " ", result.path,
+      return absl::StrCat(proc_->name, " zone: ", request.task.ToString(), " finish ",
+                          std::string(kNames[static_cast<size_t>(result.outcome)]), " ", result.path,
                           result.status.ok() ? "" : " " + result.status.ToString());
     });
     core_->OnFinished(request, result, now, &commands_);

@@ -1,6 +1,8 @@
-// dispatcher_driver.h: a dispatcher's process in the simulation: the calls of src/dispatcher/dispatcher_runner.cc, on virtual time.
+// dispatcher_driver.h: a dispatcher's process in the simulation: the calls of
+// src/dispatcher/dispatcher_runner.cc, on virtual time.
 //
-// Role:       shell of the real Dispatcher, Zone and Scanner. The zone's work is done one batch at a time; others act in the middle of it.
+// Role:       shell of the real Dispatcher, Zone and Scanner. The zone's work is done one batch at a time;
+//             others act in the middle of it.
 // Threads:    one.
 #pragma once
 
@@ -17,12 +19,14 @@ namespace laneway::sim {
 
 class DispatcherDriver : public fold::FoldListener {
  public:
-  DispatcherDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, std::function<void()> crash);
+  DispatcherDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness,
+                   std::function<void()> crash);
   absl::Status Start();
   // Whether it owns the control partition, as it has heard.
   void SetOwner(bool owner);
 
-  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) override;
+  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
+               std::span<const Change> changes) override;
   void OnHeartbeat(const Member& member) override;
   void OnControl(const v1::ControlRecord& record, Offset offset, const Member* member) override;
   void OnBatchEnd(bool caught_up) override;
@@ -34,7 +38,8 @@ class DispatcherDriver : public fold::FoldListener {
  private:
   // What has an incarnation: made anew when it was stepped down.
   struct Term {
-    Term(zone::Fs* fs, IncarnationId own, int64_t settle_ms) : zone(fs, own), scanner(fs, Millis(settle_ms)) {}
+    Term(zone::Fs* fs, IncarnationId own, int64_t settle_ms)
+        : zone(fs, own), scanner(fs, Millis(settle_ms)) {}
     zone::Zone zone;
     zone::Scanner scanner;
     bool over = false;
@@ -44,7 +49,8 @@ class DispatcherDriver : public fold::FoldListener {
   void MakeCore();
   void Flush();
   void SendRecords();
-  void Appended(const dispatcher::Commands& sent, const absl::Status& status, const std::vector<Offset>& offsets);
+  void Appended(const dispatcher::Commands& sent, const absl::Status& status,
+                const std::vector<Offset>& offsets);
   void MaybeWorkZone();
   void InZone(std::function<void()> work);
   std::shared_ptr<Answers> DoZoneWork(Term& term, const dispatcher::ZoneWork& work);

@@ -14,7 +14,10 @@ Fleet::Fleet(const Plan& plan, bool tracing) : world_(plan, tracing), checker_(&
   std::vector<std::string> names;
   for (const auto& [role, index] : Everyone()) {
     Member& member = Of(role, index);
-    member.name = absl::StrCat(role == Role::kDispatcher ? "dispatcher-" : role == Role::kReaper ? "reaper-" : "DTF-0", index + 1);
+    member.name = absl::StrCat(role == Role::kDispatcher ? "dispatcher-"
+                               : role == Role::kReaper   ? "reaper-"
+                                                         : "DTF-0",
+                               index + 1);
     if (role == Role::kWorker) {
       member.capacity = plan.capacities[index];
       names.push_back(member.name);
@@ -31,13 +34,16 @@ void Fleet::MakeTopics() {
   const Plan& plan = world_.plan();
   (void)operator_->EnsureTopic(log::Topic::kEvents, plan.partitions);
   (void)operator_->EnsureTopic(log::Topic::kLanes, plan.lanes);
-  for (const log::Topic topic : {log::Topic::kHeartbeats, log::Topic::kBrowserHealth, log::Topic::kControl, log::Topic::kDeadLetter, log::Topic::kAlerts}) {
+  for (const log::Topic topic : {log::Topic::kHeartbeats, log::Topic::kBrowserHealth, log::Topic::kControl,
+                                 log::Topic::kDeadLetter, log::Topic::kAlerts}) {
     (void)operator_->EnsureTopic(topic, 1);
   }
 }
 
 Fleet::Member& Fleet::Of(Role role, size_t index) {
-  return role == Role::kDispatcher ? dispatchers_[index] : role == Role::kReaper ? reapers_[index] : workers_[index];
+  return role == Role::kDispatcher ? dispatchers_[index]
+         : role == Role::kReaper   ? reapers_[index]
+                                   : workers_[index];
 }
 
 std::vector<std::pair<Fleet::Role, size_t>> Fleet::Everyone() {
@@ -63,20 +69,23 @@ void Fleet::Start(Role role, size_t index) {
   const ProcRef proc = member.proc;
   absl::Status status;
   if (role == Role::kDispatcher) {
-    member.dispatcher = std::make_unique<DispatcherDriver>(&world_, proc, &member.clock, &checker_,
-                                                           [this, index] { Crash(Role::kDispatcher, index, world_.rng().Between(100, 20000)); });
+    member.dispatcher = std::make_unique<DispatcherDriver>(
+        &world_, proc, &member.clock, &checker_,
+        [this, index] { Crash(Role::kDispatcher, index, world_.rng().Between(100, 20000)); });
     if (owner_ == index) member.dispatcher->SetOwner(true);
     status = member.dispatcher->Start();
   } else if (role == Role::kReaper) {
     member.reaper = std::make_unique<ReaperDriver>(&world_, proc, &member.clock, &checker_);
     status = member.reaper->Start();
   } else {
-    member.worker = std::make_unique<WorkerDriver>(&world_, proc, &member.clock, &checker_, WorkerId(member.name), member.capacity);
+    member.worker = std::make_unique<WorkerDriver>(&world_, proc, &member.clock, &checker_,
+                                                   WorkerId(member.name), member.capacity);
     status = member.worker->Start();
   }
   if (!status.ok() && proc->alive) {
     world_.Tell(17, [&] { return absl::StrCat(member.name, " cannot start: ", status.ToString()); });
-    if (absl::IsDataLoss(status)) return world_.Fail("(g)", absl::StrCat(member.name, " refuses to start: ", status.ToString()));
+    if (absl::IsDataLoss(status))
+      return world_.Fail("(g)", absl::StrCat(member.name, " refuses to start: ", status.ToString()));
     Crash(role, index, world_.rng().Between(100, 1000));
   }
 }
@@ -84,7 +93,8 @@ void Fleet::Start(Role role, size_t index) {
 void Fleet::Crash(Role role, size_t index, int64_t restart_after) {
   Member& member = Of(role, index);
   if (!member.alive()) return;
-  world_.Tell(HashBytes(member.name) + 1, [&] { return absl::StrCat(member.name, " dies, comes back in ", restart_after, " ms"); });
+  world_.Tell(HashBytes(member.name) + 1,
+              [&] { return absl::StrCat(member.name, " dies, comes back in ", restart_after, " ms"); });
   world_.Kill(member.proc);
   WorkerDriver* worker = member.worker.get();
   // What still stands on the stack or in the queue may look at it.
@@ -94,10 +104,12 @@ void Fleet::Crash(Role role, size_t index, int64_t restart_after) {
   graveyard_.back().worker = std::move(member.worker);
   graveyard_.back().proc = member.proc;
   if (worker != nullptr) {  // its companion stops the scripts before the worker is started again
-    world_.After(std::min<int64_t>(restart_after, world_.rng().Between(0, 200)), [worker] { worker->StopScripts(); });
+    world_.After(std::min<int64_t>(restart_after, world_.rng().Between(0, 200)),
+                 [worker] { worker->StopScripts(); });
   }
   world_.After(restart_after + 1, [this, role, index] { Start(role, index); });
-  if (role == Role::kDispatcher && owner_ == index) {  // its session ends, and the other one gets the partition
+  // its session ends, and the other one gets the partition
+  if (role == Role::kDispatcher && owner_ == index) {
     world_.After(world_.rng().Between(50, 3000), [this, index] {
       if (owner_ == index && !dispatchers_[index].alive()) Elect(1 - index);
     });
@@ -109,7 +121,9 @@ void Fleet::Elect(size_t owner) {
   const size_t old = owner_;
   owner_ = owner;
   world_.Count("elections");
-  world_.Tell(19 + owner, [&] { return absl::StrCat("ELECTION: ", dispatchers_[owner].name, " owns the control partition"); });
+  world_.Tell(19 + owner, [&] {
+    return absl::StrCat("ELECTION: ", dispatchers_[owner].name, " owns the control partition");
+  });
   TellOwner(old, world_.rng().Delay(100, 10000));  // both may believe to own it for a while
   TellOwner(owner, world_.rng().Delay(100, 10000));
 }
@@ -142,9 +156,12 @@ void Fleet::PlanFaults() {
   const Rates& rates = world_.plan().rates;
   Rng& rng = world_.rng();
   const auto soon = [&rng] { return rng.Below(3) == 0 ? rng.Between(100, 2000) : rng.Between(2000, 60000); };
-  Often(rates.dispatcher_crash, "fault: dispatcher crash", [this, soon] { Crash(Role::kDispatcher, world_.rng().Below(2), soon()); });
-  Often(rates.reaper_crash, "fault: reaper crash", [this, soon] { Crash(Role::kReaper, world_.rng().Below(2), soon()); });
-  Often(rates.worker_crash, "fault: worker crash", [this, soon] { Crash(Role::kWorker, world_.rng().Below(workers_.size()), soon()); });
+  Often(rates.dispatcher_crash, "fault: dispatcher crash",
+        [this, soon] { Crash(Role::kDispatcher, world_.rng().Below(2), soon()); });
+  Often(rates.reaper_crash, "fault: reaper crash",
+        [this, soon] { Crash(Role::kReaper, world_.rng().Below(2), soon()); });
+  Often(rates.worker_crash, "fault: worker crash",
+        [this, soon] { Crash(Role::kWorker, world_.rng().Below(workers_.size()), soon()); });
   Often(rates.worker_disk_lost, "fault: worker's disk lost", [this, soon] {
     const size_t index = world_.rng().Below(workers_.size());
     if (!workers_[index].alive()) return;
@@ -160,7 +177,10 @@ void Fleet::PlanFaults() {
     const int64_t ms = soon();
     world_.Tell(23, [&] { return absl::StrCat(member.name, " is paused for ", ms, " ms"); });
     world_.Pause(member.proc, ms);
-    if (role == Role::kDispatcher && ms > 10000 && owner_ == index) world_.After(10000, [this, index] { if (owner_ == index) Elect(1 - index); });
+    if (role == Role::kDispatcher && ms > 10000 && owner_ == index)
+      world_.After(10000, [this, index] {
+        if (owner_ == index) Elect(1 - index);
+      });
   });
   Often(rates.cut_off, "fault: cut off from the log", [this, soon] {
     const auto [role, index] = Anyone();
@@ -170,7 +190,10 @@ void Fleet::PlanFaults() {
     world_.Tell(29, [&] { return absl::StrCat(member.name, " is cut off for ", ms, " ms"); });
     world_.CutOff(member.proc, true);
     world_.After(ms, [this, proc = member.proc] { world_.CutOff(proc, false); });
-    if (role == Role::kDispatcher && ms > 10000 && owner_ == index) world_.After(10000, [this, index] { if (owner_ == index) Elect(1 - index); });
+    if (role == Role::kDispatcher && ms > 10000 && owner_ == index)
+      world_.After(10000, [this, index] {
+        if (owner_ == index) Elect(1 - index);
+      });
   });
   Often(rates.power_loss, "fault: power loss", [this] { PowerLoss(); });
   Often(rates.disk_full, "fault: disk of the log full", [this] {
@@ -212,13 +235,18 @@ void Fleet::PowerLoss() {
 }
 
 void Fleet::Garbage() {
-  const log::Topic topics[] = {log::Topic::kEvents, log::Topic::kLanes, log::Topic::kHeartbeats, log::Topic::kControl};
+  const log::Topic topics[] = {log::Topic::kEvents, log::Topic::kLanes, log::Topic::kHeartbeats,
+                               log::Topic::kControl};
   const log::Topic topic = topics[world_.rng().Below(4)];
   const auto partitions = operator_->Partitions(topic);
   std::string bytes;
-  for (uint64_t i = world_.rng().Below(40); i > 0; i--) bytes.push_back(static_cast<char>(world_.rng().Next()));
+  for (uint64_t i = world_.rng().Below(40); i > 0; i--)
+    bytes.push_back(static_cast<char>(world_.rng().Next()));
   std::vector<log::NewRecord> records;
-  records.push_back({{topic, static_cast<uint32_t>(world_.rng().Below(*partitions))}, log::RecordType::kUnknown, "garbage", bytes});
+  records.push_back({{topic, static_cast<uint32_t>(world_.rng().Below(*partitions))},
+                     log::RecordType::kUnknown,
+                     "garbage",
+                     bytes});
   operator_->Append(std::move(records), [](const absl::Status&, std::span<const Offset>) {});
 }
 
@@ -284,11 +312,15 @@ void Fleet::Watch() {
         if (!member.alive() || !member.dispatcher || !member.dispatcher->core().active()) continue;
         for (const auto& [id, job] : checker_.model().jobs()) {
           for (uint32_t n = 1; n <= job.tasks.size(); n++) {
-            if (!job.tasks[n - 1].finished()) absl::StrAppend(&why, "; ", n, ": ", member.dispatcher->core().placement().WhyWaiting({id, n}, member.dispatcher->fold().Now()));
+            if (!job.tasks[n - 1].finished())
+              absl::StrAppend(
+                  &why, "; ", n, ": ",
+                  member.dispatcher->core().placement().WhyWaiting({id, n}, member.dispatcher->fold().Now()));
           }
         }
       }
-      return world_.Fail("(d)", absl::StrCat("not over ", world_.plan().heal_ms / 1000, " s after the last fault: ", why));
+      return world_.Fail(
+          "(d)", absl::StrCat("not over ", world_.plan().heal_ms / 1000, " s after the last fault: ", why));
     }
     Watch();
   });

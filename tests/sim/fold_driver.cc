@@ -7,7 +7,8 @@ namespace {
 
 std::string Prefix(uint32_t partition) { return absl::StrCat("f/s/", 100000 + partition, "/"); }
 std::string Key(uint32_t partition, uint64_t generation, uint32_t piece) {
-  return absl::StrCat(Prefix(partition), absl::Hex(generation, absl::kZeroPad16), "/", absl::Hex(piece, absl::kZeroPad8));
+  return absl::StrCat(Prefix(partition), absl::Hex(generation, absl::kZeroPad16), "/",
+                      absl::Hex(piece, absl::kZeroPad8));
 }
 
 }  // namespace
@@ -17,7 +18,8 @@ FoldDriver::FoldDriver(World* world, ProcRef proc, const HostClock* clock, fold:
       proc_(std::move(proc)),
       clock_(clock),
       listener_(listener),
-      finished_(proc_->client.get(), [this](std::function<void()> work) { world_->Post(proc_, 0, std::move(work)); }),
+      finished_(proc_->client.get(),
+                [this](std::function<void()> work) { world_->Post(proc_, 0, std::move(work)); }),
       ledger_(std::make_unique<Ledger>(LedgerOptions{.partitions = world->plan().partitions}, &finished_)),
       snapshot_at_(world->plan().partitions),
       generation_(world->plan().partitions) {}
@@ -51,18 +53,23 @@ absl::Status FoldDriver::Restore() {
     std::string end = prefix;
     end.back()++;
     std::vector<v1::PartitionSnapshot> pieces;
-    const absl::Status scanned = proc_->client->Scan(prefix, end, false, [&](std::string_view key, std::string_view value) {
-      if (!pieces.emplace_back().ParseFromArray(value.data(), static_cast<int>(value.size()))) return false;
-      generation_[partition] = std::stoull(std::string(key.substr(prefix.size(), 16)), nullptr, 16);
-      return true;
-    });
+    const absl::Status scanned =
+        proc_->client->Scan(prefix, end, false, [&](std::string_view key, std::string_view value) {
+          if (!pieces.emplace_back().ParseFromArray(value.data(), static_cast<int>(value.size())))
+            return false;
+          generation_[partition] = std::stoull(std::string(key.substr(prefix.size(), 16)), nullptr, 16);
+          return true;
+        });
     if (!scanned.ok()) return scanned;
     const auto range = proc_->client->Range({log::Topic::kEvents, partition});
     if (!range.ok()) return range.status();
-    if (!pieces.empty() && pieces[0].next_offset() < range->first) continue;  // events behind it are gone: it would miss them
+    // events behind it are gone: it would miss them
+    if (!pieces.empty() && pieces[0].next_offset() < range->first) continue;
     for (const v1::PartitionSnapshot& piece : pieces) ledger_->Restore(piece);
     world_->Tell(43 + partition, [&] {
-      return absl::StrCat(proc_->name, " events/", partition, ": snapshot up to ", pieces.empty() ? 0 : pieces[0].next_offset(), ", the log begins at ", range->first, ", ends at ", range->next);
+      return absl::StrCat(proc_->name, " events/", partition, ": snapshot up to ",
+                          pieces.empty() ? 0 : pieces[0].next_offset(), ", the log begins at ", range->first,
+                          ", ends at ", range->next);
     });
     if (!pieces.empty()) world_->Count("snapshots restored");
     snapshot_at_[partition] = ledger_->next_offset(partition);
@@ -74,7 +81,8 @@ absl::Status FoldDriver::Position() {
   for (uint32_t partition = 0; partition < world_->plan().partitions; partition++) {
     const auto range = proc_->client->Range({log::Topic::kEvents, partition});
     if (!range.ok()) return range.status();
-    if (ledger_->next_offset(partition) > range->next) return absl::DataLossError("the snapshot covers more than the log holds");
+    if (ledger_->next_offset(partition) > range->next)
+      return absl::DataLossError("the snapshot covers more than the log holds");
     if (ledger_->next_offset(partition) < range->first) ledger_->StartAt(partition, range->first);
     readers_.push_back({{log::Topic::kEvents, partition}, ledger_->next_offset(partition)});
   }
@@ -177,14 +185,17 @@ void FoldDriver::Take(const log::TopicPartition& from, const log::RecordView& re
   } else if (from.topic == log::Topic::kHeartbeats) {
     v1::Heartbeat beat;
     if (record.type != log::RecordType::kHeartbeat || !beat.ParseFromArray(record.value.data(), size)) return;
-    if (const Member* member = members_.OnHeartbeat(beat, record.offset, record.time)) listener_->OnHeartbeat(*member);
+    if (const Member* member = members_.OnHeartbeat(beat, record.offset, record.time))
+      listener_->OnHeartbeat(*member);
   } else if (from.topic == log::Topic::kControl) {
     v1::ControlRecord control;
-    if (record.type != log::RecordType::kControlRecord || !control.ParseFromArray(record.value.data(), size)) return;
+    if (record.type != log::RecordType::kControlRecord || !control.ParseFromArray(record.value.data(), size))
+      return;
     listener_->OnControl(control, record.offset, members_.OnControl(control, record.offset));
   } else {
     v1::BrowserHealth health;
-    if (record.type != log::RecordType::kBrowserHealth || !health.ParseFromArray(record.value.data(), size)) return;
+    if (record.type != log::RecordType::kBrowserHealth || !health.ParseFromArray(record.value.data(), size))
+      return;
     members_.OnBrowserHealth(health);
     listener_->OnBrowserHealth(health, record.offset, record.time);
   }
@@ -199,7 +210,8 @@ void FoldDriver::MaybeSnapshot() {
     ops.push_back({log::StoreOp::Kind::kDeleteRange, Prefix(partition), Key(partition, generation, 0)});
     uint32_t piece = 0;
     ledger_->Snapshot(partition, [&](const v1::PartitionSnapshot& snapshot) {
-      ops.push_back({log::StoreOp::Kind::kPut, Key(partition, generation, piece++), snapshot.SerializeAsString()});
+      ops.push_back(
+          {log::StoreOp::Kind::kPut, Key(partition, generation, piece++), snapshot.SerializeAsString()});
     });
     snapshot_at_[partition] = ledger_->next_offset(partition);
     proc_->client->Commit(std::move(ops), log::Durability::kBuffered, [](const absl::Status&) {});

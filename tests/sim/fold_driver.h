@@ -1,7 +1,9 @@
-// fold_driver.h: a process's fold in the simulation: the same order of calls as src/fold/fleet_fold.cc, on virtual time.
+// fold_driver.h: a process's fold in the simulation: the same order of calls as src/fold/fleet_fold.cc, on
+// virtual time.
 //
-// Role:       reads events, heartbeats, browser health and control of the simulated log into the real Ledger and Members; tells one listener; keeps
-//             closed jobs in the real FinishedStore and snapshots in the process's simulated store.
+// Role:       reads events, heartbeats, browser health and control of the simulated log into the real Ledger
+//             and Members; tells one listener; keeps closed jobs in the real FinishedStore and snapshots in
+//             the process's simulated store.
 // Threads:    one.
 #pragma once
 

@@ -59,7 +59,8 @@ bool Model::Submitted(const v1::Event& event) {
   for (const v1::TaskSpec& task : what.tasks()) job.tasks.emplace_back().phase = task.phase();
   if (job.tasks.empty()) job.tasks.emplace_back();
   const auto empty = [&](uint32_t phase) {
-    return std::none_of(job.tasks.begin(), job.tasks.end(), [phase](const ModelTask& task) { return task.phase == phase; });
+    return std::none_of(job.tasks.begin(), job.tasks.end(),
+                        [phase](const ModelTask& task) { return task.phase == phase; });
   };
   while (empty(job.open_phase) && job.open_phase + 1 < job.phases) job.open_phase++;
   return true;
@@ -78,7 +79,9 @@ bool Model::OfTask(ModelJob& job, uint32_t partition, const v1::Event& event) {
   ModelAttempt& attempt = task.attempts[task.attempt];
   if (event.has_task_assigned()) {
     const v1::TaskAssigned& what = event.task_assigned();
-    if (task.state != TaskState::kPending || task.phase > job.open_phase || what.epoch() != epochs_[partition] || what.worker().empty()) return false;
+    if (task.state != TaskState::kPending || task.phase > job.open_phase ||
+        what.epoch() != epochs_[partition] || what.worker().empty())
+      return false;
     task.state = TaskState::kAssigned;
     attempt.worker = what.worker();
     attempt.store = what.store();
@@ -87,13 +90,16 @@ bool Model::OfTask(ModelJob& job, uint32_t partition, const v1::Event& event) {
   if (!task.held()) return false;
   if (event.has_task_started()) {  // L3
     const v1::TaskStarted& what = event.task_started();
-    if (task.state != TaskState::kAssigned || what.worker() != attempt.worker || what.store() != attempt.store) return false;
+    if (task.state != TaskState::kAssigned || what.worker() != attempt.worker ||
+        what.store() != attempt.store)
+      return false;
     task.state = TaskState::kRunning;
     attempt.started = true;
     job.claimed = true;
     return true;
   }
-  if (event.has_task_progressed()) return task.state == TaskState::kRunning && event.task_progressed().worker() == attempt.worker;
+  if (event.has_task_progressed())
+    return task.state == TaskState::kRunning && event.task_progressed().worker() == attempt.worker;
   if (event.has_task_released()) {
     if (event.task_released().worker() != attempt.worker) return false;
     attempt.end = "released";
@@ -114,7 +120,8 @@ bool Model::OfTask(ModelJob& job, uint32_t partition, const v1::Event& event) {
     if (what.worker() != attempt.worker) return false;
     attempt.end = "failed";
     task.last_ending = what.ending();
-    if (what.ending() == v1::INTERRUPTED || what.ending() == v1::BROWSER_GONE || what.ending() == v1::STOPPED) {
+    if (what.ending() == v1::INTERRUPTED || what.ending() == v1::BROWSER_GONE ||
+        what.ending() == v1::STOPPED) {
       dead = ++task.losses >= max_losses;
     } else {
       dead = ++task.failures >= max_attempts || what.ending() == v1::BAD_INPUT;
@@ -171,7 +178,8 @@ bool Model::OfJob(ModelJob& job, uint32_t partition, const v1::Event& event) {
     }
     job.open_phase = phase;
     const auto empty = [&](uint32_t which) {
-      return std::none_of(job.tasks.begin(), job.tasks.end(), [which](const ModelTask& task) { return task.phase == which; });
+      return std::none_of(job.tasks.begin(), job.tasks.end(),
+                          [which](const ModelTask& task) { return task.phase == which; });
     };
     while (empty(job.open_phase) && job.open_phase + 1 < job.phases) job.open_phase++;
     MaybeFinish(job);
@@ -201,7 +209,9 @@ bool Model::OfJob(ModelJob& job, uint32_t partition, const v1::Event& event) {
   }
   if (event.has_file_gone()) {  // L6
     ModelTask& task = job.tasks[0];
-    if (!job.has_file || task.finished() || event.attempt() != task.attempt || task.state == TaskState::kRunning) return false;
+    if (!job.has_file || task.finished() || event.attempt() != task.attempt ||
+        task.state == TaskState::kRunning)
+      return false;
     if (event.file_gone().epoch() != epochs_[partition]) return false;
     if (task.held()) task.attempts[task.attempt].end = "gone";
     task.state = TaskState::kDead;
@@ -215,13 +225,15 @@ bool Model::OfJob(ModelJob& job, uint32_t partition, const v1::Event& event) {
 bool Model::Redriven(ModelJob& job, const v1::Event& event) {  // L4
   if (event.task() < 1 || event.task() > job.tasks.size()) return false;
   ModelTask& task = job.tasks[event.task() - 1];
-  if (task.state != TaskState::kDead || event.attempt() != task.attempt || (job.has_file && !job.closed)) return false;
+  if (task.state != TaskState::kDead || event.attempt() != task.attempt || (job.has_file && !job.closed))
+    return false;
   job.closed = job.finished = job.gone = false;
   task.failures = task.losses = task.successes = 0;
   Again(task);
   task.floor = task.attempt;
   for (ModelTask& later : job.tasks) {
-    if (later.phase > job.open_phase && later.state == TaskState::kCancelled) later.state = TaskState::kPending;
+    if (later.phase > job.open_phase && later.state == TaskState::kCancelled)
+      later.state = TaskState::kPending;
   }
   return true;
 }

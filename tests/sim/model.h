@@ -1,7 +1,9 @@
-// model.h: the protocol's rules once more, as plainly as they can be written: what a record of `events` means.
+// model.h: the protocol's rules once more, as plainly as they can be written: what a record of `events`
+// means.
 //
-// Role:       the checker's own truth. Written from the rules and not from the Ledger, with which it is compared after every record. It remembers
-//             everything: closed jobs, every attempt, who had it and how it ended.
+// Role:       the checker's own truth. Written from the rules and not from the Ledger, with which it is
+//             compared after every record. It remembers everything: closed jobs, every attempt, who had it
+//             and how it ended.
 // Threads:    one.
 #pragma once
 

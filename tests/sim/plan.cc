@@ -7,13 +7,29 @@
 namespace laneway::sim {
 
 std::string_view ProfileName(Profile profile) {
-  constexpr std::string_view kNames[kProfiles] = {"healthy",   "dispatchers", "workers", "pauses", "log",       "power",
-                                                  "zone",      "redrive",     "retention", "deaf", "clocks",    "operators",
-                                                  "names",     "phases",      "mixed",   "storm"};
+  constexpr std::string_view kNames[kProfiles] = {
+      "healthy",   "dispatchers", "workers", "pauses",    "log",   "power",  "zone",  "redrive",
+      "retention", "deaf",        "clocks",  "operators", "names", "phases", "mixed", "storm"};
   return kNames[static_cast<size_t>(profile)];
 }
 
 namespace {
+
+// Each fault with a chance of 60 %, `much` times as often as in a quiet run.
+void SomeOfEverything(uint32_t much, Rng& rng, Plan& plan) {
+  Rates& r = plan.rates;
+  for (uint32_t* rate : {&r.dispatcher_crash, &r.election, &r.worker_crash, &r.worker_disk_lost,
+                         &r.reaper_crash, &r.pause, &r.cut_off, &r.power_loss, &r.disk_full, &r.late_append,
+                         &r.clock_step, &r.garbage, &plan.cancels, &plan.intents, &plan.withdrawals}) {
+    if (rng.PerMille(600)) *rate = static_cast<uint32_t>(rng.Between(10, 50)) * much;
+  }
+  for (uint32_t* chance : {&r.reply_lost, &r.request_lost, &r.unavailable, &r.slow_append, &r.fs_error,
+                           &r.fs_reply_lost, &r.zone_pause, &r.zone_crash}) {
+    if (rng.PerMille(600)) *chance = static_cast<uint32_t>(rng.Between(1, 5)) * much;
+  }
+  plan.put_backs = static_cast<uint32_t>(rng.Below(300));
+  plan.redrives = static_cast<uint32_t>(rng.Below(300));
+}
 
 void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
   Rates& r = plan.rates;
@@ -22,7 +38,8 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       r.zone_wait = 20;
       break;
     case Profile::kDispatchers:
-      r.dispatcher_crash = 90, r.election = 120, r.pause = 60, r.zone_pause = 4, r.zone_crash = 4, r.reaper_crash = 20;
+      r.dispatcher_crash = 90, r.election = 120, r.pause = 60, r.zone_pause = 4, r.zone_crash = 4,
+      r.reaper_crash = 20;
       break;
     case Profile::kWorkers:
       r.worker_crash = 150, r.worker_disk_lost = 40, r.reaper_crash = 20, r.reply_lost = 10;
@@ -31,17 +48,20 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       r.pause = 240, r.zone_pause = 5, r.election = 30;
       break;
     case Profile::kLog:
-      r.reply_lost = 40, r.request_lost = 40, r.unavailable = 40, r.slow_append = 20, r.late_append = 240, r.disk_full = 20, r.garbage = 60;
+      r.reply_lost = 40, r.request_lost = 40, r.unavailable = 40, r.slow_append = 20, r.late_append = 240,
+      r.disk_full = 20, r.garbage = 60;
       r.worker_crash = 30;
       break;
     case Profile::kPower:
       r.power_loss = 90, r.worker_crash = 30, r.slow_append = 20;
       break;
     case Profile::kZone:
-      r.zone_wait = 200, r.zone_pause = 10, r.zone_crash = 5, r.fs_error = 20, r.fs_reply_lost = 10, r.election = 120;
+      r.zone_wait = 200, r.zone_pause = 10, r.zone_crash = 5, r.fs_error = 20, r.fs_reply_lost = 10,
+      r.election = 120;
       break;
     case Profile::kRedrive:
-      plan.bad_scripts = 700, plan.redrives = 500, r.late_append = 120, r.reply_lost = 30, r.request_lost = 30, r.election = 30, r.worker_crash = 30;
+      plan.bad_scripts = 700, plan.redrives = 500, r.late_append = 120, r.reply_lost = 30,
+      r.request_lost = 30, r.election = 30, r.worker_crash = 30;
       r.pause = 60;
       break;
     case Profile::kRetention:
@@ -58,25 +78,18 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       plan.intents = 200, plan.cancels = 200, r.worker_crash = 40, r.pause = 30, r.reply_lost = 10;
       break;
     case Profile::kNames:
-      plan.put_backs = 500, plan.withdrawals = 300, plan.redrives = 200, r.election = 60, r.zone_wait = 200, r.zone_pause = 3;
+      plan.put_backs = 500, plan.withdrawals = 300, plan.redrives = 200, r.election = 60, r.zone_wait = 200,
+      r.zone_pause = 3;
       break;
     case Profile::kPhases:
       r.worker_crash = 40, r.election = 30, r.reply_lost = 20, plan.cancels = 30;
       break;
     case Profile::kMixed:
-    case Profile::kStorm: {
-      const uint32_t much = profile == Profile::kStorm ? 3 : 1;
-      for (uint32_t* rate : {&r.dispatcher_crash, &r.election, &r.worker_crash, &r.worker_disk_lost, &r.reaper_crash, &r.pause, &r.cut_off, &r.power_loss,
-                             &r.disk_full, &r.late_append, &r.clock_step, &r.garbage, &plan.cancels, &plan.intents, &plan.withdrawals}) {
-        if (rng.PerMille(600)) *rate = static_cast<uint32_t>(rng.Between(10, 50)) * much;
-      }
-      for (uint32_t* chance : {&r.reply_lost, &r.request_lost, &r.unavailable, &r.slow_append, &r.fs_error, &r.fs_reply_lost, &r.zone_pause, &r.zone_crash}) {
-        if (rng.PerMille(600)) *chance = static_cast<uint32_t>(rng.Between(1, 5)) * much;
-      }
-      plan.put_backs = static_cast<uint32_t>(rng.Below(300));
-      plan.redrives = static_cast<uint32_t>(rng.Below(300));
+      SomeOfEverything(1, rng, plan);
       break;
-    }
+    case Profile::kStorm:
+      SomeOfEverything(3, rng, plan);
+      break;
   }
 }
 
@@ -93,7 +106,8 @@ Plan MakePlan(uint64_t seed) {
   plan.partitions = static_cast<uint32_t>(rng.Between(1, 4));
   plan.files = static_cast<uint32_t>(rng.Below(4) == 0 ? rng.Between(20, 60) : rng.Between(3, 20));
   plan.jobs = static_cast<uint32_t>(rng.Between(0, 4));
-  if (plan.profile == Profile::kPhases) plan.jobs = static_cast<uint32_t>(rng.Between(4, 10)), plan.files /= 4;
+  if (plan.profile == Profile::kPhases)
+    plan.jobs = static_cast<uint32_t>(rng.Between(4, 10)), plan.files /= 4;
   plan.work_ms = rng.Between(60, 360) * 1000;
   plan.rescan_ms = rng.Between(500, 5000);
   plan.snapshot_every = static_cast<uint32_t>(rng.Between(10, 150));
@@ -107,10 +121,13 @@ Plan MakePlan(uint64_t seed) {
 
 std::string Describe(const Plan& plan) {
   std::string capacities;
-  for (const uint32_t capacity : plan.capacities) absl::StrAppend(&capacities, capacities.empty() ? "" : "+", capacity);
-  return absl::StrCat("seed ", plan.seed, " (", std::string(ProfileName(plan.profile)), "): workers ", capacities, ", lanes ", plan.lanes, ", partitions ",
-                      plan.partitions, ", files ", plan.files, ", jobs ", plan.jobs, ", work for ", plan.work_ms / 1000, " s, retention ",
-                      plan.retention_ms / 1000, " s", plan.reordered_appends ? ", appends out of order" : "", plan.reject_late ? ", late successes rejected" : "");
+  for (const uint32_t capacity : plan.capacities)
+    absl::StrAppend(&capacities, capacities.empty() ? "" : "+", capacity);
+  return absl::StrCat("seed ", plan.seed, " (", std::string(ProfileName(plan.profile)), "): workers ",
+                      capacities, ", lanes ", plan.lanes, ", partitions ", plan.partitions, ", files ",
+                      plan.files, ", jobs ", plan.jobs, ", work for ", plan.work_ms / 1000, " s, retention ",
+                      plan.retention_ms / 1000, " s", plan.reordered_appends ? ", appends out of order" : "",
+                      plan.reject_late ? ", late successes rejected" : "");
 }
 
 }  // namespace laneway::sim

@@ -1,6 +1,7 @@
 // plan.h: everything a seed decides before the first event: the fleet, its work, and what goes wrong.
 //
-// Role:       pure data, made from the seed. A profile (seed % kProfiles) says which kinds of faults are likely.
+// Role:       pure data, made from the seed. A profile (seed % kProfiles) says which kinds of faults are
+//             likely.
 #pragma once
 
 #include <array>
@@ -55,9 +56,9 @@ struct Rates {
   uint32_t slow_append = 0;
   uint32_t fs_error = 0;
   uint32_t fs_reply_lost = 0;
-  uint32_t zone_wait = 50;   // others act in the middle of the zone's work
-  uint32_t zone_pause = 0;   // … for long
-  uint32_t zone_crash = 0;   // a crash in the middle of it
+  uint32_t zone_wait = 50;  // others act in the middle of the zone's work
+  uint32_t zone_pause = 0;  // … for long
+  uint32_t zone_crash = 0;  // a crash in the middle of it
 };
 
 struct Plan {
@@ -68,19 +69,19 @@ struct Plan {
   uint32_t partitions = 2;
   uint32_t files = 10;
   uint32_t jobs = 3;
-  int64_t work_ms = 120000;      // arrivals and faults happen before this moment
-  int64_t heal_ms = 7200000;     // everything must have ended so long after it
-  int64_t retention_ms = 0;      // of events; 0: for ever
+  int64_t work_ms = 120000;   // arrivals and faults happen before this moment
+  int64_t heal_ms = 7200000;  // everything must have ended so long after it
+  int64_t retention_ms = 0;   // of events; 0: for ever
   int64_t rescan_ms = 1000;
   uint32_t snapshot_every = 50;  // records
   bool reordered_appends = false;
   bool reject_late = false;
-  uint32_t redrives = 0;         // per mille of the dead, each time it is looked at
-  uint32_t put_backs = 0;        // per mille of the files that have ended
-  uint32_t bad_scripts = 200;    // per mille
-  uint32_t cancels = 0;          // per hour
-  uint32_t intents = 0;          // per hour
-  uint32_t withdrawals = 0;      // per hour
+  uint32_t redrives = 0;       // per mille of the dead, each time it is looked at
+  uint32_t put_backs = 0;      // per mille of the files that have ended
+  uint32_t bad_scripts = 200;  // per mille
+  uint32_t cancels = 0;        // per hour
+  uint32_t intents = 0;        // per hour
+  uint32_t withdrawals = 0;    // per hour
   Rates rates;
 };
 

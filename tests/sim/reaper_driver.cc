@@ -6,7 +6,12 @@
 namespace laneway::sim {
 
 ReaperDriver::ReaperDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness)
-    : world_(world), proc_(proc), witness_(witness), fold_(world, proc, clock, this), held_(&fold_.ledger()), reaper_({}, &held_) {}
+    : world_(world),
+      proc_(proc),
+      witness_(witness),
+      fold_(world, proc, clock, this),
+      held_(&fold_.ledger()),
+      reaper_({}, &held_) {}
 
 absl::Status ReaperDriver::Start() {
   if (absl::Status status = fold_.Open(); !status.ok()) return status;
@@ -18,10 +23,12 @@ absl::Status ReaperDriver::Start() {
 void ReaperDriver::Says(const std::string& worker) {
   const WorkerVerdicts* verdicts = fold_.ledger().Verdicts(worker);
   if (verdicts == nullptr) return;
-  reaper_.OnFoldSays({WorkerId(worker), verdicts->lost, verdicts->browser_lost}, verdicts->reason, fold_.Now());
+  reaper_.OnFoldSays({WorkerId(worker), verdicts->lost, verdicts->browser_lost}, verdicts->reason,
+                     fold_.Now());
 }
 
-void ReaperDriver::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict, std::span<const Change>) {
+void ReaperDriver::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict,
+                           std::span<const Change>) {
   if (verdict != FoldVerdict::kAccepted) return;
   if (event.has_worker_lost()) Says(event.worker_lost().worker());
   if (event.has_worker_returned()) Says(event.worker_returned().worker());
@@ -49,7 +56,9 @@ void ReaperDriver::OnHeartbeat(const Member& member) {
   reaper_.OnBeat(beat, member.browser_port, member.last_beat);
 }
 
-void ReaperDriver::OnBrowserHealth(const v1::BrowserHealth& health, Offset offset, LogTime time) { reaper_.OnBrowserHealth(health, offset, time); }
+void ReaperDriver::OnBrowserHealth(const v1::BrowserHealth& health, Offset offset, LogTime time) {
+  reaper_.OnBrowserHealth(health, offset, time);
+}
 
 void ReaperDriver::OnTouch(bool in_touch) {
   if (in_touch || !in_touch_) return;
@@ -81,15 +90,17 @@ void ReaperDriver::Step() {
       }
       records.push_back(fold::RecordOf(event, fold::PartitionOf(event, fold_.ledger().partitions())));
     }
-    proc_->client->Append(std::move(records), [this, token = append.token](const absl::Status& status, std::span<const Offset>) {
-      world_->Post(proc_, world_->rng().Delay(2, 50), [this, token, status] {
-        reaper_.OnAppended(token, status, fold_.Now());
-        Step();
-      });
-    });
+    proc_->client->Append(std::move(records),
+                          [this, token = append.token](const absl::Status& status, std::span<const Offset>) {
+                            world_->Post(proc_, world_->rng().Delay(2, 50), [this, token, status] {
+                              reaper_.OnAppended(token, status, fold_.Now());
+                              Step();
+                            });
+                          });
   }
   for (const reaper::Line& line : out.lines) {
-    world_->Tell(HashBytes(line.text), [&] { return absl::StrCat(proc_->name, ": ", line.worker.name, " ", line.text); });
+    world_->Tell(HashBytes(line.text),
+                 [&] { return absl::StrCat(proc_->name, ": ", line.worker.name, " ", line.text); });
   }
   const uint64_t timer = ++timer_;
   if (const auto due = reaper_.NextDeadline()) {

@@ -1,4 +1,5 @@
-// reaper_driver.h: a reaper's process in the simulation: the calls of src/reaper/reaper_runner.cc, on virtual time.
+// reaper_driver.h: a reaper's process in the simulation: the calls of src/reaper/reaper_runner.cc, on virtual
+// time.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,8 @@ class ReaperDriver : public fold::FoldListener {
   ReaperDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness);
   absl::Status Start();
 
-  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict, std::span<const Change> changes) override;
+  void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
+               std::span<const Change> changes) override;
   void OnHeartbeat(const Member& member) override;
   void OnBrowserHealth(const v1::BrowserHealth& health, Offset offset, LogTime time) override;
   void OnBatchEnd(bool caught_up) override;

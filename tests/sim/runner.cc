@@ -29,9 +29,9 @@ struct Options {
   bool one = false;
   bool trace = false;
   bool twice = false;
-  bool planted = false;     // every planted bug in turn
+  bool planted = false;  // every planted bug in turn
   std::string bug;
-  size_t lines = 120;       // of the story that are printed after a violation
+  size_t lines = 120;  // of the story that are printed after a violation
   double bug_seconds = 20;
 };
 
@@ -49,17 +49,28 @@ bool Parse(int argc, char** argv, Options* options) {
   for (int i = 1; i < argc; i++) {
     const std::string name = argv[i];
     const auto value = [&]() -> const char* { return i + 1 < argc ? argv[++i] : "0"; };
-    if (name == "--seeds") options->seeds = std::strtoull(value(), nullptr, 10);
-    else if (name == "--first") options->first = std::strtoull(value(), nullptr, 10);
-    else if (name == "--jobs") options->jobs = static_cast<unsigned>(std::max(1UL, std::strtoul(value(), nullptr, 10)));
-    else if (name == "--seed") options->first = std::strtoull(value(), nullptr, 10), options->seeds = 1, options->one = true;
-    else if (name == "--lines") options->lines = std::strtoul(value(), nullptr, 10);
-    else if (name == "--bug-seconds") options->bug_seconds = std::strtod(value(), nullptr);
-    else if (name == "--bug") options->bug = value();
-    else if (name == "--trace") options->trace = true;
-    else if (name == "--twice") options->twice = true;
-    else if (name == "--planted") options->planted = true;
-    else return false;
+    if (name == "--seeds")
+      options->seeds = std::strtoull(value(), nullptr, 10);
+    else if (name == "--first")
+      options->first = std::strtoull(value(), nullptr, 10);
+    else if (name == "--jobs")
+      options->jobs = static_cast<unsigned>(std::max(1UL, std::strtoul(value(), nullptr, 10)));
+    else if (name == "--seed")
+      options->first = std::strtoull(value(), nullptr, 10), options->seeds = 1, options->one = true;
+    else if (name == "--lines")
+      options->lines = std::strtoul(value(), nullptr, 10);
+    else if (name == "--bug-seconds")
+      options->bug_seconds = std::strtod(value(), nullptr);
+    else if (name == "--bug")
+      options->bug = value();
+    else if (name == "--trace")
+      options->trace = true;
+    else if (name == "--twice")
+      options->twice = true;
+    else if (name == "--planted")
+      options->planted = true;
+    else
+      return false;
   }
   return true;
 }
@@ -76,8 +87,10 @@ bool SwitchOn(const std::string& bug) {
 }
 
 void PrintViolation(const Options& options, uint64_t seed, const std::string& violation, size_t lines) {
-  std::printf("\nseed %llu, commit %s: %s\n", static_cast<unsigned long long>(seed), std::string(ops::Commit()).c_str(), violation.c_str());
-  std::printf("again: sim --seed %llu --trace%s%s\n", static_cast<unsigned long long>(seed), options.bug.empty() ? "" : " --bug ", options.bug.c_str());
+  std::printf("\nseed %llu, commit %s: %s\n", static_cast<unsigned long long>(seed),
+              std::string(ops::Commit()).c_str(), violation.c_str());
+  std::printf("again: sim --seed %llu --trace%s%s\n", static_cast<unsigned long long>(seed),
+              options.bug.empty() ? "" : " --bug ", options.bug.c_str());
   if (lines == 0) return;
   const Outcome story = RunSeed(seed, true);  // the same once more, told
   const size_t from = story.lines.size() > lines ? story.lines.size() - lines : 0;
@@ -108,11 +121,14 @@ void RunShare(const Options& options, unsigned share, Shared* shared, int to_par
     Outcome outcome = RunSeed(seed, false);
     if (options.twice && outcome.violation.empty()) {
       const Outcome again = RunSeed(seed, false);
-      if (again.hash != outcome.hash) outcome.violation = "determinism: the same seed ran another way the second time";
+      if (again.hash != outcome.hash)
+        outcome.violation = "determinism: the same seed ran another way the second time";
     }
     std::replace(outcome.violation.begin(), outcome.violation.end(), '\n', ' ');
-    std::fprintf(out, "S %llu %lld %s\n", static_cast<unsigned long long>(seed), static_cast<long long>(outcome.virtual_ms), outcome.violation.c_str());
-    for (const auto& [name, count] : outcome.counters) std::fprintf(out, "C %llu %s\n", static_cast<unsigned long long>(count), name.c_str());
+    std::fprintf(out, "S %llu %lld %s\n", static_cast<unsigned long long>(seed),
+                 static_cast<long long>(outcome.virtual_ms), outcome.violation.c_str());
+    for (const auto& [name, count] : outcome.counters)
+      std::fprintf(out, "C %llu %s\n", static_cast<unsigned long long>(count), name.c_str());
     std::fflush(out);
   }
   std::fclose(out);
@@ -169,9 +185,11 @@ bool ReadSome(Child* child, Sum* sum) {
 }
 
 void RunAll(const Options& options, Sum* sum) {
-  auto* shared = static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* shared = static_cast<Shared*>(
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   std::vector<Child> children;
-  for (unsigned share = 0; share < options.jobs; share++) children.push_back(Fork(options, share, shared, options.first + share));
+  for (unsigned share = 0; share < options.jobs; share++)
+    children.push_back(Fork(options, share, shared, options.first + share));
   for (unsigned share = 0; share < options.jobs;) {  // in turn: each pipe holds what the others say meanwhile
     Child& child = children[share];
     if (!ReadSome(&child, sum)) continue;
@@ -181,7 +199,9 @@ void RunAll(const Options& options, Sum* sum) {
     if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
       const uint64_t seed = shared->seed[share];
       sum->seeds++, sum->failed++;
-      sum->violations.emplace_back(seed, "the process stopped: " + std::string(WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit"));
+      sum->violations.emplace_back(
+          seed,
+          "the process stopped: " + std::string(WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit"));
       child = Fork(options, share, shared, seed + options.jobs);
       continue;
     }
@@ -191,9 +211,11 @@ void RunAll(const Options& options, Sum* sum) {
 }
 
 void PrintSum(const Sum& sum, double seconds) {
-  std::printf("%llu seeds, %.1f hours of fleet time in %.1f s: %llu failed\n", static_cast<unsigned long long>(sum.seeds), sum.virtual_hours, seconds,
+  std::printf("%llu seeds, %.1f hours of fleet time in %.1f s: %llu failed\n",
+              static_cast<unsigned long long>(sum.seeds), sum.virtual_hours, seconds,
               static_cast<unsigned long long>(sum.failed));
-  for (const auto& [name, count] : sum.counters) std::printf("  %-40s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
+  for (const auto& [name, count] : sum.counters)
+    std::printf("  %-40s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
 }
 
 int RunOne(const Options& options) {
@@ -233,7 +255,8 @@ int RunSeeds(const Options& options) {
 std::string Catch(Options options, size_t bug, uint64_t* after) {
   options.bug = planted::kBugs[bug].name;
   options.jobs = 1;
-  auto* shared = static_cast<Shared*>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* shared = static_cast<Shared*>(
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   planted::switched_on[bug] = true;
   Child child = Fork(options, 0, shared, options.first);
   planted::switched_on[bug] = false;
@@ -247,7 +270,8 @@ std::string Catch(Options options, size_t bug, uint64_t* after) {
   waitpid(child.pid, &status, 0);
   *after = sum.seeds;
   std::string caught = sum.failed == 0 ? "" : sum.violations[0].second;
-  if (ended && WIFSIGNALED(status) && sum.failed == 0) caught = std::string("the process stopped: ") + strsignal(WTERMSIG(status));
+  if (ended && WIFSIGNALED(status) && sum.failed == 0)
+    caught = std::string("the process stopped: ") + strsignal(WTERMSIG(status));
   munmap(shared, sizeof(Shared));
   return caught;
 }
@@ -262,8 +286,9 @@ int RunPlanted(const Options& options) {
     uint64_t after = 0;
     const std::string by = Catch(options, bug, &after);
     by.empty() ? missed++ : caught++;
-    std::printf("%-24s %s after %llu seeds, %.1f s: %s\n", std::string(planted::kBugs[bug].name).c_str(), by.empty() ? "NOT CAUGHT" : "caught",
-                static_cast<unsigned long long>(after), Since(begun), by.substr(0, 150).c_str());
+    std::printf("%-24s %s after %llu seeds, %.1f s: %s\n", std::string(planted::kBugs[bug].name).c_str(),
+                by.empty() ? "NOT CAUGHT" : "caught", static_cast<unsigned long long>(after), Since(begun),
+                by.substr(0, 150).c_str());
     std::fflush(stdout);
   }
   std::printf("%zu planted bugs caught, %zu not\n", caught, missed);

@@ -7,8 +7,8 @@
 
 #include "absl/status/status.h"
 #include "fleet/ids.h"
-#include "laneway/v1/lane.pb.h"
 #include "laneway/v1/event.pb.h"
+#include "laneway/v1/lane.pb.h"
 #include "worker/executor.h"
 
 namespace laneway::sim {
@@ -17,7 +17,8 @@ class Witness {
  public:
   virtual ~Witness() = default;
   // The worker is about to start a script: `found` says whether its file was there.
-  virtual void OnPrepared(const WorkerId& worker, const v1::WorkPacket& packet, const absl::Status& found) = 0;
+  virtual void OnPrepared(const WorkerId& worker, const v1::WorkPacket& packet,
+                          const absl::Status& found) = 0;
   // How the script of a task ends: told when it starts.
   struct Script {
     int64_t takes_ms = 0;
@@ -26,7 +27,8 @@ class Witness {
     int32_t exit_code = 0;
     bool reports = false;
   };
-  virtual Script OnScriptStart(const WorkerId& worker, const IncarnationId& incarnation, const StoreId& store, const v1::WorkPacket& packet) = 0;
+  virtual Script OnScriptStart(const WorkerId& worker, const IncarnationId& incarnation, const StoreId& store,
+                               const v1::WorkPacket& packet) = 0;
   virtual void OnScriptEnd(const WorkerId& worker, const worker::AttemptKey& key) = 0;
   // It was stopped because its worker's process had died.
   virtual void OnScriptKilled(const WorkerId& worker, const worker::AttemptKey& key) = 0;

@@ -18,7 +18,8 @@ absl::Status MakeFolders(zone::Fs& fs, const std::string& path) {
 
 }  // namespace
 
-WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id, uint32_t capacity)
+WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id,
+                           uint32_t capacity)
     : world_(world),
       proc_(proc),
       clock_(clock),
@@ -26,9 +27,10 @@ WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, W
       id_(std::move(id)),
       capacity_(capacity),
       incarnation_(world->rng().MakeId<IncarnationId>()),
-      fs_(world, proc, false, {}, [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
-        witness->OnRename(name, from, to, inode);
-      }) {}
+      fs_(world, proc, false, {},
+          [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
+            witness->OnRename(name, from, to, inode);
+          }) {}
 
 worker::Now WorkerDriver::Time() const {
   const int64_t boot = world_->now() + world_->now() * clock_->drift_ppm / 1000000;
@@ -36,7 +38,8 @@ worker::Now WorkerDriver::Time() const {
 }
 
 absl::Status WorkerDriver::Start() {
-  // The identity must be durable before anything else is done; the simulated disk answers later, so the first start writes it by itself.
+  // The identity must be durable before anything else is done; the simulated disk answers later, so the first
+  // start writes it by itself.
   const std::string key = absl::StrCat("w/", id_.name, "/id");
   const auto known = proc_->client->Get(key);
   if (!known.ok()) return known.status();
@@ -44,7 +47,8 @@ absl::Status WorkerDriver::Start() {
     v1::StoreIdentity identity;
     identity.set_store(world_->rng().MakeId<StoreId>().ToBytes());
     identity.set_worker(id_.name);
-    proc_->client->Commit({{log::StoreOp::Kind::kPut, key, identity.SerializeAsString()}}, log::Durability::kSynced, [](const absl::Status&) {});
+    proc_->client->Commit({{log::StoreOp::Kind::kPut, key, identity.SerializeAsString()}},
+                          log::Durability::kSynced, [](const absl::Status&) {});
     return absl::UnavailableError("its store is being made");
   }
   auto opened = worker::OpenWorkerStore(*proc_->client, id_, StoreId{}, Time().wall);
@@ -58,7 +62,8 @@ absl::Status WorkerDriver::Start() {
   options.store = store_;
   options.incarnation = incarnation_;
   options.capacity = capacity_;
-  if (world_->rng().Below(2) == 0) options.compact_notes_max = static_cast<uint64_t>(world_->rng().Between(5, 100));
+  if (world_->rng().Below(2) == 0)
+    options.compact_notes_max = static_cast<uint64_t>(world_->rng().Between(5, 100));
   core_ = std::make_unique<worker::Worker>(options, std::move(opened->restored));
   std::vector<log::TopicPartition> watched = {{log::Topic::kControl, 0}};
   for (Lane lane = 0; lane < world_->plan().lanes; lane++) watched.push_back({log::Topic::kLanes, lane});
@@ -135,7 +140,8 @@ void WorkerDriver::ReadLanes(worker::Now now) {
 
 bool WorkerDriver::ReadLane(Lane lane, Offset from, worker::Now now) {
   for (;;) {
-    auto batch = proc_->client->Read({log::Topic::kLanes, lane}, from, world_->rng().Below(4) == 0 ? 1 : 1 << 18);
+    auto batch =
+        proc_->client->Read({log::Topic::kLanes, lane}, from, world_->rng().Below(4) == 0 ? 1 : 1 << 18);
     if (!batch.ok()) {
       const auto range = proc_->client->Range({log::Topic::kLanes, lane});
       if (absl::IsOutOfRange(batch.status()) && range.ok() && range->first > from) {
@@ -151,7 +157,8 @@ bool WorkerDriver::ReadLane(Lane lane, Offset from, worker::Now now) {
     }
     for (const log::RecordView& record : batch->records) {
       v1::LaneRecord parsed;
-      if (record.type == log::RecordType::kLaneRecord && parsed.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
+      if (record.type == log::RecordType::kLaneRecord &&
+          parsed.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) {
         core_->OnLaneRecord(lane, record.offset, std::move(parsed));
       } else {
         core_->OnBadRecord(lane, record.offset);
@@ -169,13 +176,15 @@ void WorkerDriver::StepAll(worker::Now now) {
     core_->Step(now, &out);
     again = CarryOut(out, now);
   }
-  if (!core_->fatal().ok()) world_->Fail("(g)", absl::StrCat(id_.name, " gave up: ", core_->fatal().ToString()));
+  if (!core_->fatal().ok())
+    world_->Fail("(g)", absl::StrCat(id_.name, " gave up: ", core_->fatal().ToString()));
 }
 
 bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
   for (const worker::Commit& commit : out.commits) SendCommit(commit);
   for (const worker::ChildNote& child : out.children) {
-    proc_->client->Commit({worker::ChildOp(id_, child)}, log::Durability::kBuffered, [](const absl::Status&) {});
+    proc_->client->Commit({worker::ChildOp(id_, child)}, log::Durability::kBuffered,
+                          [](const absl::Status&) {});
   }
   for (const worker::Stop& stop : out.stops) {
     const auto found = scripts_.find(stop.key);
@@ -183,21 +192,25 @@ bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
     worker::Ended ended;
     ended.key = stop.key;
     ended.ending = v1::STOPPED;
-    world_->After(world_->rng().Delay(200, 8000), [this, script = found->second, ended] { EndScript(script, ended); });
+    world_->After(world_->rng().Delay(200, 8000),
+                  [this, script = found->second, ended] { EndScript(script, ended); });
   }
   bool refused = false;
   for (const worker::Run& run : out.runs) refused = !StartAttempt(run, now) || refused;
   for (const v1::Heartbeat& beat : out.heartbeats) SendHeartbeat(beat);
   for (const worker::Line& line : out.lines) {
     world_->Tell(HashBytes(line.text), [&] {
-      return absl::StrCat(id_.name, ": ", line.text, line.key ? absl::StrCat(" ", line.key->task.ToString(), " attempt ", line.key->attempt) : "");
+      return absl::StrCat(
+          id_.name, ": ", line.text,
+          line.key ? absl::StrCat(" ", line.key->task.ToString(), " attempt ", line.key->attempt) : "");
     });
   }
   return refused;
 }
 
 void WorkerDriver::SendCommit(const worker::Commit& commit) {
-  proc_->client->Commit(worker::NoteOps(id_, *commit.batch), worker::EventRecords(*commit.batch, world_->plan().partitions),
+  proc_->client->Commit(worker::NoteOps(id_, *commit.batch),
+                        worker::EventRecords(*commit.batch, world_->plan().partitions),
                         [this, token = commit.token](const absl::Status& status, std::span<const Offset>) {
                           world_->Post(proc_, world_->rng().Delay(1, 30), [this, token, status] {
                             core_->OnCommitted(token, status, Time());
@@ -212,7 +225,9 @@ void WorkerDriver::SendHeartbeat(const v1::Heartbeat& beat) {
   proc_->client->Append(std::move(records), [this](const absl::Status& status, std::span<const Offset>) {
     world_->Post(proc_, world_->rng().Delay(1, 30), [this, status] {
       core_->OnHeartbeatAnswered(status, Time());
-      if (status.ok()) proc_->client->Commit({worker::SeenOp(id_, Time().wall)}, log::Durability::kBuffered, [](const absl::Status&) {});
+      if (status.ok())
+        proc_->client->Commit({worker::SeenOp(id_, Time().wall)}, log::Durability::kBuffered,
+                              [](const absl::Status&) {});
       Pass();
     });
   });
@@ -225,12 +240,14 @@ bool WorkerDriver::StartAttempt(const worker::Run& run, worker::Now now) {
   v1::Ending ending = v1::CANNOT_START;
   if (worker::NeedsFolder(*run.packet)) {
     if (run.packet->has_file()) {
-      status = zone::Zone::Verify(fs_, id_, run.key.task, run.key.attempt, zone::IdentityOf(run.packet->file()));
+      status =
+          zone::Zone::Verify(fs_, id_, run.key.task, run.key.attempt, zone::IdentityOf(run.packet->file()));
       if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) ending = v1::FILE_MISSING;
     } else {
       own_folders_.push_back(run.key);
     }
-    if (status.ok()) status = MakeFolders(fs_, zone::AttemptFolder(id_, run.key.task, run.key.attempt) + "/output");
+    if (status.ok())
+      status = MakeFolders(fs_, zone::AttemptFolder(id_, run.key.task, run.key.attempt) + "/output");
     witness_->OnPrepared(id_, *run.packet, status);
   }
   if (!status.ok()) {

@@ -1,6 +1,8 @@
-// worker_driver.h: a worker's process in the simulation (the calls of src/worker/worker_runner.cc), and the scripts it starts.
+// worker_driver.h: a worker's process in the simulation (the calls of src/worker/worker_runner.cc), and the
+// scripts it starts.
 //
-// Role:       shell of the real Worker over the simulated log, store and file system. Scripts are events: they start, report, end.
+// Role:       shell of the real Worker over the simulated log, store and file system. Scripts are events:
+//             they start, report, end.
 // Threads:    one.
 #pragma once
 
@@ -18,7 +20,8 @@ namespace laneway::sim {
 
 class WorkerDriver {
  public:
-  WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id, uint32_t capacity);
+  WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id,
+               uint32_t capacity);
   absl::Status Start();
   void BeginShutdown(worker::Shutdown mode);
 

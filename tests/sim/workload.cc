@@ -51,12 +51,15 @@ void Workload::Begin() {
   const Plan& plan = world_->plan();
   Rng& rng = world_->rng();
   const int64_t last = plan.work_ms * 9 / 10;
-  for (uint32_t i = 0; i < plan.files; i++) ArriveAt(rng.Below(3) == 0 ? rng.Between(0, 5000) : rng.Between(0, last), static_cast<int>(i));
+  for (uint32_t i = 0; i < plan.files; i++)
+    ArriveAt(rng.Below(3) == 0 ? rng.Between(0, 5000) : rng.Between(0, last), static_cast<int>(i));
   for (uint32_t i = 0; i < plan.jobs; i++) StartJobAt(rng.Between(0, last), static_cast<int>(i));
   if (plan.put_backs != 0) Every(10000, [this] { PutBack(); });
   if (plan.redrives != 0) Every(5000, [this] { Redrive(); });
   const auto often = [&](uint32_t per_hour, std::function<void()> what) {
-    const auto times = static_cast<int64_t>(per_hour) * plan.work_ms / 3600000 + (rng.Below(3600000) < per_hour * static_cast<uint64_t>(plan.work_ms) % 3600000 ? 1 : 0);
+    const auto times =
+        static_cast<int64_t>(per_hour) * plan.work_ms / 3600000 +
+        (rng.Below(3600000) < per_hour * static_cast<uint64_t>(plan.work_ms) % 3600000 ? 1 : 0);
     for (int64_t i = 0; i < times; i++) world_->At(rng.Between(0, last), what);
   };
   often(plan.withdrawals, [this] { Withdraw(); });
@@ -80,7 +83,9 @@ void Workload::ArriveAt(int64_t time, int number) {
     pending_--;
     Rng& rng = world_->rng();
     const bool collide = world_->plan().profile == Profile::kNames ? rng.Below(2) == 0 : rng.Below(5) == 0;
-    std::string path = absl::StrCat(rng.Below(4) == 0 ? "london/" : "", "t", collide ? rng.Below(3) : 100 + static_cast<uint64_t>(number), "_", Behaviour(), ".csv");
+    std::string path =
+        absl::StrCat(rng.Below(4) == 0 ? "london/" : "", "t",
+                     collide ? rng.Below(3) : 100 + static_cast<uint64_t>(number), "_", Behaviour(), ".csv");
     if (collide) path = absl::StrCat("same", rng.Below(2), "_ok.csv");
     Write(path, absl::StrCat("contents of file ", number), rng.Below(8) == 0);
   });
@@ -94,24 +99,29 @@ void Workload::Write(const std::string& path, const std::string& content, bool g
     }
     world_->Count("files written over");
   }
-  world_->fs().clock_ns = std::max(world_->fs().clock_ns, int64_t{1'700'000'000'000'000'000} + world_->now() * 1000000);
+  world_->fs().clock_ns =
+      std::max(world_->fs().clock_ns, int64_t{1'700'000'000'000'000'000} + world_->now() * 1000000);
   world_->fs().Write(full, grows ? content.substr(0, 5) : content);
   Arrival& arrival = checker_->Arrived(path, grows ? content.substr(0, 5) : content);
   world_->Count("files arrived");
-  world_->Tell(HashBytes(full) ^ arrival.inode, [&] { return absl::StrCat("USER writes ", full, grows ? " (part of it)" : "", ", inode ", arrival.inode); });
+  world_->Tell(HashBytes(full) ^ arrival.inode, [&] {
+    return absl::StrCat("USER writes ", full, grows ? " (part of it)" : "", ", inode ", arrival.inode);
+  });
   if (!grows) return;
   arrival.withdrawn = true;  // unless it is taken as it is
   pending_++;
-  world_->After(world_->rng().Between(100, 6000), [this, path, content, inode = arrival.inode, old = &arrival] {
-    pending_--;
-    const auto there = world_->fs().Stat("incoming/" + path);
-    if (!there.ok() || there->inode != inode) {  // it was taken meanwhile: it had not changed for the settle time
-      if (checker_->IsLast(*old)) old->withdrawn = old->removed;
-      return;
-    }
-    world_->Count("files grown");
-    Write(path, content, false);
-  });
+  world_->After(world_->rng().Between(100, 6000),
+                [this, path, content, inode = arrival.inode, old = &arrival] {
+                  pending_--;
+                  const auto there = world_->fs().Stat("incoming/" + path);
+                  // it was taken meanwhile: it had not changed for the settle time
+                  if (!there.ok() || there->inode != inode) {
+                    if (checker_->IsLast(*old)) old->withdrawn = old->removed;
+                    return;
+                  }
+                  world_->Count("files grown");
+                  Write(path, content, false);
+                });
 }
 
 void Workload::PutBack() {
@@ -119,11 +129,14 @@ void Workload::PutBack() {
   for (const auto& arrival : checker_->arrivals()) {
     if (arrival->withdrawn || arrival->arrivals >= 4 || !rng.PerMille(world_->plan().put_backs / 4)) continue;
     const std::vector<std::string> paths = world_->fs().PathsOf(arrival->inode);
-    if (paths.size() != 1 || paths[0].starts_with("incoming/") || paths[0].starts_with("processing/") || world_->fs().Has("incoming/" + arrival->path)) continue;
+    if (paths.size() != 1 || paths[0].starts_with("incoming/") || paths[0].starts_with("processing/") ||
+        world_->fs().Has("incoming/" + arrival->path))
+      continue;
     world_->fs().Move(paths[0], "incoming/" + arrival->path);
     arrival->arrivals++;
     world_->Count("files put back");
-    world_->Tell(arrival->inode + 3, [&] { return absl::StrCat("USER moves ", paths[0], " back to incoming/", arrival->path); });
+    world_->Tell(arrival->inode + 3,
+                 [&] { return absl::StrCat("USER moves ", paths[0], " back to incoming/", arrival->path); });
   }
 }
 
@@ -131,7 +144,8 @@ void Workload::Withdraw() {
   std::vector<Arrival*> there;
   for (const auto& arrival : checker_->arrivals()) {
     const auto info = world_->fs().Stat("incoming/" + arrival->path);
-    if (info.ok() && info->inode == arrival->inode && info->mtime_ns == arrival->mtime_ns) there.push_back(arrival.get());
+    if (info.ok() && info->inode == arrival->inode && info->mtime_ns == arrival->mtime_ns)
+      there.push_back(arrival.get());
   }
   if (there.empty()) return;
   Arrival& arrival = *there[world_->rng().Below(there.size())];
@@ -149,19 +163,22 @@ void Workload::Say(log::NewRecord record) {
   const uint64_t number = ++said_;
   unanswered_[number] = record;
   std::vector<log::NewRecord> records = {std::move(record)};
-  client_->client->Append(std::move(records), [this, number](const absl::Status& status, std::span<const Offset>) {
-    world_->Post(client_, world_->rng().Between(1, 500), [this, number, ok = status.ok()] {
-      auto said = unanswered_.extract(number);
-      if (!ok && !said.empty()) Say(std::move(said.mapped()));
-    });
-  });
+  client_->client->Append(
+      std::move(records), [this, number](const absl::Status& status, std::span<const Offset>) {
+        world_->Post(client_, world_->rng().Between(1, 500), [this, number, ok = status.ok()] {
+          auto said = unanswered_.extract(number);
+          if (!ok && !said.empty()) Say(std::move(said.mapped()));
+        });
+      });
 }
 
 void Workload::AfterPowerLoss() {
   for (auto& [number, record] : std::exchange(unanswered_, {})) Say(std::move(record));
 }
 
-void Workload::SayEvent(const v1::Event& event) { Say(fold::RecordOf(event, fold::PartitionOf(event, world_->plan().partitions))); }
+void Workload::SayEvent(const v1::Event& event) {
+  Say(fold::RecordOf(event, fold::PartitionOf(event, world_->plan().partitions)));
+}
 
 void Workload::StartJobAt(int64_t time, int number) {
   pending_++;
@@ -208,7 +225,9 @@ void Workload::Redrive() {
     if (!job.closed || job.cancelled || !checker_->IsNewest(job)) continue;
     for (uint32_t n = 1; n <= job.tasks.size(); n++) {
       const ModelTask& task = job.tasks[n - 1];
-      if (task.state != TaskState::kDead || redriven_[{id, n}] >= 3 || !world_->rng().PerMille(world_->plan().redrives / 2)) continue;
+      if (task.state != TaskState::kDead || redriven_[{id, n}] >= 3 ||
+          !world_->rng().PerMille(world_->plan().redrives / 2))
+        continue;
       redriven_[{id, n}]++;
       v1::Event event;
       event.set_job_id(id.ToBytes());

@@ -1,6 +1,8 @@
-// workload.h: what users and operators do to a simulated fleet: files, started jobs, cancels, redrives, intents; and how the scripts behave.
+// workload.h: what users and operators do to a simulated fleet: files, started jobs, cancels, redrives,
+// intents; and how the scripts behave.
 //
-// Role:       plans its actions from the seed; appends records as the API does, and writes files as people do.
+// Role:       plans its actions from the seed; appends records as the API does, and writes files as people
+//             do.
 // Threads:    one.
 #pragma once
 
@@ -15,7 +17,8 @@
 
 namespace laneway::sim {
 
-// How a script ends is written in its job's name: "ok", "fail2" (fails twice), "bad" (exit 65), "again1" (exit 75 once), "hang1", "signal1".
+// How a script ends is written in its job's name: "ok", "fail2" (fails twice), "bad" (exit 65), "again1"
+// (exit 75 once), "hang1", "signal1".
 Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint32_t failures, Rng& rng);
 
 class Workload {

@@ -12,7 +12,10 @@ constexpr size_t kLinesKept = 400;
 }  // namespace
 
 World::World(const Plan& plan, bool tracing)
-    : plan_(plan), rng_(plan.seed ^ 0x5eed5eed5eed5eedULL), disk_([this] { return log_now(); }), tracing_(tracing) {}
+    : plan_(plan),
+      rng_(plan.seed ^ 0x5eed5eed5eed5eedULL),
+      disk_([this] { return log_now(); }),
+      tracing_(tracing) {}
 
 void World::At(int64_t time, std::function<void()> run) {
   events_.push({std::max(time, now_), rng_.Next(), ++numbers_, std::move(run)});
@@ -60,14 +63,16 @@ void World::Kill(const ProcRef& proc) {
 
 void World::Pause(const ProcRef& proc, int64_t ms) {
   proc->paused_until = std::max(proc->paused_until, now_ + ms);
-  if (ms > 6000) proc->in_touch_since = std::max(proc->in_touch_since, proc->paused_until);  // shorter ones go unnoticed, and do no harm
+  // shorter ones go unnoticed, and do no harm
+  if (ms > 6000) proc->in_touch_since = std::max(proc->in_touch_since, proc->paused_until);
 }
 
 void World::CutOff(const ProcRef& proc, bool cut_off) {
   proc->cut_off = cut_off;
   proc->client->CutOff(cut_off);
   if (cut_off) proc->cut_off_since = now_;
-  if (!cut_off && now_ - proc->cut_off_since > 6000) proc->in_touch_since = std::max(proc->in_touch_since, now_);
+  if (!cut_off && now_ - proc->cut_off_since > 6000)
+    proc->in_touch_since = std::max(proc->in_touch_since, now_);
 }
 
 // Every call that waits at the disk gets the moment at which it ends.
@@ -143,7 +148,8 @@ absl::Status ProcFs::Before(bool changes) {
   } else if (rng.PerMille(changes ? rates.zone_wait : rates.zone_wait / 5) && !world_->nested_too_deep()) {
     world_->RunNested(world_->now() + rng.Delay(20, 500));
   }
-  while (proc_->alive && proc_->paused_until > world_->now() && !world_->nested_too_deep() && !world_->failed()) {
+  while (proc_->alive && proc_->paused_until > world_->now() && !world_->nested_too_deep() &&
+         !world_->failed()) {
     world_->RunNested(proc_->paused_until);
   }
   if (!proc_->alive || world_->failed()) return Dead();
@@ -183,7 +189,8 @@ absl::Status ProcFs::Rename(std::string_view from, std::string_view to) {
   const auto info = world_->fs().Stat(from);
   absl::Status done = world_->fs().Rename(from, to);
   world_->Tell(HashBytes(from) ^ Mix64(HashBytes(to)) ^ static_cast<uint64_t>(done.code()), [&] {
-    return absl::StrCat(proc_->name, " renames ", std::string(from), " -> ", std::string(to), done.ok() ? "" : ": " + done.ToString());
+    return absl::StrCat(proc_->name, " renames ", std::string(from), " -> ", std::string(to),
+                        done.ok() ? "" : ": " + done.ToString());
   });
   if (done.ok() && info.ok()) renamed_(from, to, info->inode);
   if (others_act_ && world_->faults() && world_->rng().PerMille(world_->plan().rates.fs_reply_lost)) {
@@ -196,6 +203,8 @@ absl::Status ProcFs::SyncFolders(std::span<const std::string> folders) {
   if (absl::Status status = Before(true); !status.ok()) return status;
   return world_->fs().SyncFolders(folders);
 }
-bool ProcFs::OpenForWriting(std::string_view path) { return proc_->alive && world_->fs().OpenForWriting(path); }
+bool ProcFs::OpenForWriting(std::string_view path) {
+  return proc_->alive && world_->fs().OpenForWriting(path);
+}
 
 }  // namespace laneway::sim

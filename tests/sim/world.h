@@ -1,7 +1,9 @@
 // world.h: the one thread, the virtual clock, the disk and the file system a simulated fleet lives in.
 //
-// Role:       scheduler: events in the order of their virtual time, ties broken by the seed. Whatever the fleet does happens in one of them.
-// Output:     a hash over everything that happened (the same seed gives the same hash), counters, the first violation.
+// Role:       scheduler: events in the order of their virtual time, ties broken by the seed. Whatever the
+//             fleet does happens in one of them.
+// Output:     a hash over everything that happened (the same seed gives the same hash), counters, the first
+//             violation.
 // Threads:    one.
 #pragma once
 
@@ -120,8 +122,8 @@ class World {
   int depth_ = 0;
   uint64_t numbers_ = 0;
   std::priority_queue<Event> events_;
-  uint64_t pumped_ = 0;                           // ids of the disk's calls up to here are planned
-  std::map<std::string, int64_t> appended_until_; // by owner: appends of one client come in their order
+  uint64_t pumped_ = 0;                            // ids of the disk's calls up to here are planned
+  std::map<std::string, int64_t> appended_until_;  // by owner: appends of one client come in their order
   bool tracing_ = false;
   bool print_ = false;
   uint64_t hash_ = 0;
@@ -130,12 +132,17 @@ class World {
   std::string violation_;
 };
 
-// The file system as one process sees it: others act between its calls, calls fail, the process dies in the middle of them.
+// The file system as one process sees it: others act between its calls, calls fail, the process dies in the
+// middle of them.
 class ProcFs : public zone::Fs {
  public:
   using Renamed = std::function<void(std::string_view from, std::string_view to, uint64_t inode)>;
   ProcFs(World* world, ProcRef proc, bool others_act, std::function<void()> crash, Renamed renamed)
-      : world_(world), proc_(std::move(proc)), others_act_(others_act), crash_(std::move(crash)), renamed_(std::move(renamed)) {}
+      : world_(world),
+        proc_(std::move(proc)),
+        others_act_(others_act),
+        crash_(std::move(crash)),
+        renamed_(std::move(renamed)) {}
 
   absl::StatusOr<zone::FileInfo> Stat(std::string_view path) override;
   absl::StatusOr<std::vector<zone::FolderEntry>> List(std::string_view folder) override;

@@ -1,4 +1,5 @@
-// events.h: records of the events topic in few words, a Ledger to fold them, and the memory of closed jobs in a map.
+// events.h: records of the events topic in few words, a Ledger to fold them, and the memory of closed jobs in
+// a map.
 //
 // Role:       tests.
 // Threads:    one.

@@ -2,11 +2,11 @@
 //
 // Role:       implementation of zone::Fs, and the world around it: users who write, move and remove files,
 //             other actors between any two calls, faults, lost replies, a full disk, and power loss.
-// Durability: what users do is durable at once. What the zone does is durable when one of the folders it
-//             touched is synced, with all it depends on (the same file or name, the folders on its path),
-//             and nothing else: harsher than a journal, which keeps everything earlier as well. PowerLoss()
-//             undoes the rest. A rename is one thing: it is kept or undone as a whole.
-// Clock:      each write gets a new mtime; `clock_ns` may be set.
+//             Durability: what users do is durable at once. What the zone does is durable when one of the
+//             folders it touched is synced, with all it depends on (the same file or name, the folders on its
+//             path), and nothing else: harsher than a journal, which keeps everything earlier as well.
+//             PowerLoss() undoes the rest. A rename is one thing: it is kept or undone as a whole. Clock:
+//             each write gets a new mtime; `clock_ns` may be set.
 // Threads:    one.
 #pragma once
 

@@ -237,7 +237,7 @@ def readme(house):
 
 @rule("rules-named")
 def rules_named(house):
-    mention = re.compile(r"\brules?\s+((?:[LIEPWRZ][1-7])(?:(?:\s*,\s*|\s+and\s+|\s+or\s+|\s*/\s*|,\s+and\s+)[LIEPWRZ][1-7])*)")
+    mention = re.compile(r"\b[Rr]ules?\s+((?:[LIEPWRZ][1-7])(?:(?:\s*,\s*|\s+and\s+|\s+or\s+|\s*/\s*|,\s+and\s+)[LIEPWRZ][1-7])*)")
     for folder in ("src", "tests"):
         named = set()
         for source in house.sources:

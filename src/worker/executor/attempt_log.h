@@ -4,9 +4,8 @@
 // Role:       interface to the file system.
 // Input:      stdout and stderr, as they come.
 // Output:     <path>, made at the first byte. When the output outgrows `bytes_max`, the file keeps the head;
-//             the tail is kept in memory and, once a
-//             second, in <path>.1, and ends up below a note in <path>. So a script that writes without end
-//             costs neither disk nor the disk's time.
+//             the tail is kept in memory and, once a second, in <path>.1, and ends up below a note in <path>.
+//             So a script that writes without end costs neither disk nor the disk's time.
 // Invariants: (1) at most bytes_max on disk, notes not counted; (2) no error is the script's: what cannot be
 //             written is counted and dropped.
 // Threads:    one owner.

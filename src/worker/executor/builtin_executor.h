@@ -1,15 +1,12 @@
 // builtin_executor.h: handlers that need no process: for tests, benchmarks and moving files.
 //
-// Role:       an Executor (executor.h).
-// Handlers:   noop   succeeds at once: its Ended is told within Start, no Started before it.
-//             sleep  {"ms": 250}: succeeds after that time.
-//             fail   {"message": "why", "exit_code": 3, "times": 2}: fails; with `times`, only in the first
-//             so many attempts.
-//             copy   copies `file` into `output_dir` under its name, synced. Its payload is not looked at.
+// Role:       an Executor (executor.h). Handlers:   noop   succeeds at once: its Ended is told within Start,
+//             no Started before it. sleep  {"ms": 250}: succeeds after that time. fail   {"message": "why",
+//             "exit_code": 3, "times": 2}: fails; with `times`, only in the first so many attempts. copy
+//             copies `file` into `output_dir` under its name, synced. Its payload is not looked at.
 // Errors:     an unknown handler or a payload that cannot be read ends with CANNOT_START.
 // Threads:    every function from any thread; on_event is called within Start or on one of its own two
-//             threads, which start when they are
-//             first needed.
+//             threads, which start when they are first needed.
 #pragma once
 
 #include <condition_variable>

@@ -5,8 +5,7 @@
 // Input:      the bytes of stdout as they come.
 // Output:     what was told, merged: the last value of each kind.
 // Invariants: (1) memory is bounded, whatever comes; (2) a line that is not exactly a directive is ordinary
-//             output; (3) how the bytes were cut
-//             into pieces makes no difference.
+//             output; (3) how the bytes were cut into pieces makes no difference.
 // Threads:    one owner.
 #pragma once
 

@@ -3,8 +3,8 @@
 //
 // Role:       interface to the file system.
 // Output:     <dir>/companion.lock, held for as long as a companion lives; <dir>/last-words/<incarnation>.pb,
-//             a v1::LastWords, written and synced before
-//             the lock is given up, after the scripts were stopped (rule R2).
+//             a v1::LastWords, written and synced before the lock is given up, after the scripts were stopped
+//             (rule R2).
 // Threads:    functions.
 #pragma once
 

@@ -2,8 +2,8 @@
 //
 // Role:       pure; the wire format of their socket.
 // Shapes:     a frame is its length (4 bytes), a type (1 byte) and the fields in order; integers are little
-//             endian, strings and lists begin with their
-//             length (4 bytes). Both ends are the same program, so there are no versions.
+//             endian, strings and lists begin with their length (4 bytes). Both ends are the same program, so
+//             there are no versions.
 // Errors:     FrameReader answers DATA_LOSS for anything that Append cannot have written: the connection is
 //             then given up.
 // Threads:    values; a FrameReader has one owner.

@@ -2,8 +2,7 @@
 //
 // Role:       pure.
 // Invariants: (1) bytes of names pass unchanged and are never looked at again, so a file called `{job}` stays
-//             that;
-//             (2) nothing goes through a shell; (3) no secret of ours reaches a script.
+//             that; (2) nothing goes through a shell; (3) no secret of ours reaches a script.
 // Threads:    functions.
 #pragma once
 

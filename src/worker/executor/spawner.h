@@ -1,10 +1,9 @@
 // spawner.h: the companion's threads that start children.
 //
 // Role:       keeps execve, which may wait for a slow disk or a dead network share, away from the companion's
-//             loop, and starts a few at a time. A child
-//             belongs to the thread that started it, what is adopted belongs to the companion's first thread:
-//             so the first thread's own children are
-//             exactly the processes that have outlived their attempt.
+//             loop, and starts a few at a time. A child belongs to the thread that started it, what is
+//             adopted belongs to the companion's first thread: so the first thread's own children are exactly
+//             the processes that have outlived their attempt.
 // Input:      what to start.
 // Output:     what became of it, through Take() when wake_fd() is readable.
 // Threads:    Submit and Take from one; it has its own four.

@@ -1,4 +1,5 @@
-// How a dispatcher becomes active, when it stops being it, and that it acts on nothing but what its fold has accepted.
+// How a dispatcher becomes active, when it stops being it, and that it acts on nothing but what its fold has
+// accepted.
 #include <gtest/gtest.h>
 
 #include "rig.h"
@@ -41,7 +42,8 @@ TEST(DispatcherElectionTest, RuleL2AMarkThatDoesNotCountMakesItStepDown) {  // r
   rig.keep_marks = true;
   rig.Become();
   ASSERT_EQ(rig.core->standing(), Standing::kMarking);
-  // While its marks were on their way another one opened a higher epoch; it reads nothing of that but the verdict.
+  // While its marks were on their way another one opened a higher epoch; it reads nothing of that but the
+  // verdict.
   std::vector<Change> none;
   rig.core->OnEvent(0, rig.kept_marks[0].second, FoldVerdict::kOldEpoch, none, rig.now, &rig.out);
   rig.Run();

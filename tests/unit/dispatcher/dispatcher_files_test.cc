@@ -81,8 +81,8 @@ std::string PutBack() {  // rule I1
   const JobId first = rig.OnlyJob();
   Look(rig, {File()});
   if (rig.OnlyJob() != first) return "told twice it is one job";
-  // A look begins while the job is under way; the job is closed before the findings of that look are read: what
-  // was seen may be the file on its way.
+  // A look begins while the job is under way; the job is closed before the findings of that look are read:
+  // what was seen may be the file on its way.
   rig.core->OnLookBegins();
   Work(rig, first);
   if (!rig.ledger.IsClosed(first)) return "closed";

@@ -1,5 +1,5 @@
-// rig.h: a dispatcher with a real Ledger and Members: what it appends is read back, what it asks of the zone is
-// answered as the test says.
+// rig.h: a dispatcher with a real Ledger and Members: what it appends is read back, what it asks of the zone
+// is answered as the test says.
 //
 // Role:       tests. Nothing happens by itself: Run() carries out what was decided.
 // Threads:    one.

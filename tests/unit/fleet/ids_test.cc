@@ -9,7 +9,8 @@ namespace laneway {
 namespace {
 
 TEST(IdsTest, AnIdIsTheSameAfterEveryWayOfWritingIt) {
-  for (const JobId& id : {JobId{}, JobId{1, 2}, JobId{0x0123456789abcdefULL, 0xfedcba9876543210ULL}, JobId{~0ULL, ~0ULL}}) {
+  for (const JobId& id :
+       {JobId{}, JobId{1, 2}, JobId{0x0123456789abcdefULL, 0xfedcba9876543210ULL}, JobId{~0ULL, ~0ULL}}) {
     EXPECT_EQ(JobId::Parse(id.ToString()), id) << id.ToString();
     EXPECT_EQ(JobId::FromBytes(id.ToBytes()), id) << id.ToString();
     EXPECT_EQ(id.ToString().size(), 26U);
@@ -18,7 +19,8 @@ TEST(IdsTest, AnIdIsTheSameAfterEveryWayOfWritingIt) {
 }
 
 TEST(IdsTest, WhatIsNoIdIsRefused) {
-  for (const char* text : {"", "7ZZZZZZZZZZZZZZZZZZZZZZZZ", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "7ZZZZZZZZZZZZZZZZZZZZZZZZU", "7ZZZZZZZZZZZZZZZZZZZZZZZZZZ"}) {
+  for (const char* text : {"", "7ZZZZZZZZZZZZZZZZZZZZZZZZ", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+                           "7ZZZZZZZZZZZZZZZZZZZZZZZZU", "7ZZZZZZZZZZZZZZZZZZZZZZZZZZ"}) {
     EXPECT_FALSE(JobId::Parse(text).has_value()) << text;
   }
   EXPECT_FALSE(JobId::FromBytes("fifteen bytes..").has_value());
@@ -36,7 +38,8 @@ TEST(IdsTest, TaskIdsAreWrittenForPeopleAndForFileNames) {
 
 TEST(IdsTest, WorkerNamesAreSafeAsFoldersAndLabels) {
   for (const char* good : {"DTF-03", "a", "9.b_c"}) EXPECT_TRUE(IsWorkerName(good)) << good;
-  for (const char* bad : {"", ".", "..", "-x", "a/b", "a b", "a\n", ".claim-x", "ü"}) EXPECT_FALSE(IsWorkerName(bad)) << bad;
+  for (const char* bad : {"", ".", "..", "-x", "a/b", "a b", "a\n", ".claim-x", "ü"})
+    EXPECT_FALSE(IsWorkerName(bad)) << bad;
   EXPECT_FALSE(IsWorkerName(std::string(65, 'a')));
 }
 

@@ -36,7 +36,8 @@ inline std::string Differs(std::span<const Row> rows) {
   return Differs(fold, rows);
 }
 
-// A rule and the table that proves it. With planted bugs compiled in, each of its bugs must make the table fail.
+// A rule and the table that proves it. With planted bugs compiled in, each of its bugs must make the table
+// fail.
 inline void Proves(std::span<const Row> rows, [[maybe_unused]] std::initializer_list<planted::Bug> bugs) {
   EXPECT_EQ(Differs(rows), "");
 #if LANEWAY_PLANTED_BUGS

@@ -247,9 +247,9 @@ TEST(LivenessEnumeration, OneWorker) {
   EXPECT_GT(all.verdicts(), 1000U);
 }
 
-TEST(
-    LivenessEnumeration,
-    OneWorkerThatIsHeard) {  // five more after the reaper is in touch and a beat was read: deeper where verdicts are given
+TEST(LivenessEnumeration,
+     // five more after the reaper is in touch and a beat was read: deeper where verdicts are given
+     OneWorkerThatIsHeard) {
   Enumeration all({{BeatOf(1), 15s},
                    {NotPolling(1, 40s), 15s},
                    {LostTouch{}, 0s},

@@ -178,7 +178,8 @@ TEST(PlacementPropertyTest, EveryAssignmentIsTheModels) {
   }
 }
 
-// All sequences of five of these, each followed by a Place: whatever was done before, what is placed is the model's.
+// All sequences of five of these, each followed by a Place: whatever was done before, what is placed is the
+// model's.
 TEST(PlacementPropertyTest, EveryShortSequencePlacesWhatTheModelPlaces) {
   const Needs plain, key{.ordering_key = "x"}, browser{.browser = true}, scarce{.resources = {"r"}};
   const WorkerId a("A"), b("B");

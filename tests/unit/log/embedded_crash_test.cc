@@ -1,4 +1,5 @@
-// An embedded log after kill -9, torn writes and flipped bits: what was acknowledged is there, or the opening is refused; never wrong data.
+// An embedded log after kill -9, torn writes and flipped bits: what was acknowledged is there, or the opening
+// is refused; never wrong data.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -37,8 +38,8 @@ void CopyFolder(const std::string& from, const std::string& to) {
 
 std::string ValueAt(Offset offset) { return std::to_string(offset) + std::string(offset * 37 % 400, 'x'); }
 
-// Appends to both partitions until it is killed: the value tells the offset it must get. Writes one byte to stdout's file for each
-// acknowledged record: 0 or 1, its partition.
+// Appends to both partitions until it is killed: the value tells the offset it must get. Writes one byte to
+// stdout's file for each acknowledged record: 0 or 1, its partition.
 TEST(EmbeddedCrashHelper, DISABLED_AppendForEver) {
   const char* folder = std::getenv("LANEWAY_TEST_FOLDER");
   ASSERT_NE(folder, nullptr);

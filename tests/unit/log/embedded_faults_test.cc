@@ -148,7 +148,8 @@ struct Faults {
   }
 };
 
-// One run: 12 appends with the fault at the n-th call; then what was promised is compared with what is there, before and after reopening.
+// One run: 12 appends with the fault at the n-th call; then what was promised is compared with what is there,
+// before and after reopening.
 void RunWithFault(const std::string& op, int error, int n, bool& hit) {
   SCOPED_TRACE(op + " " + std::to_string(error) + " at call " + std::to_string(n));
   TestFolder folder("/dev/shm");  // its syncs cost nothing

@@ -110,6 +110,7 @@ TEST_F(ReaperTest, RuleR2ASilentWorkerIsCalledLostAndCalledReturnedWhenItBeats) 
   EXPECT_TRUE(alerts[1].resolved());
 }
 
+// Rule R1: a level, not an instant.
 TEST_F(ReaperTest, RuleR1EveryTaskIsRepublishedForAsLongAsTheWorkerIsLostWheneverItWasAssigned) {
   held.held[kWorker][Task(1)] = {1, true};
   held.held[kWorker][Task(2)] = {3, false};

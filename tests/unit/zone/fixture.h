@@ -77,4 +77,16 @@ inline FinishResult FinishIt(Zone& zone, const Task& task, uint32_t output_attem
   return zone.FinishFiles({&request, 1})[0];
 }
 
+// A zone with one file that has arrived.
+class ZoneTest : public ::testing::Test {
+ protected:
+  ZoneTest() : zone_(Starts(&fs_, 1)) {
+    task_.file = Arrives(fs_, "in/a.csv", "A");
+    task_.bytes = "A";
+  }
+  MemoryFs fs_;
+  Zone zone_;
+  Task task_;
+};
+
 }  // namespace laneway::zone
