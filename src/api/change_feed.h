@@ -1,9 +1,9 @@
 // change_feed.h: what changed, for clients that keep a connection open (GET /api/v1/events).
 //
-// Role:       keeps the newest changes in a ring, and hands them to the streams that listen. Promises:   ids
-//             grow, also over a restart; a client that comes back with the last id it saw gets everything
-//             after it, or a `resync` when that is too old: then it must read the state anew. Bounds:
-//             kRing changes, kClientsMax streams, each with its own bound of waiting bytes.
+// Role:       keeps the newest changes in a ring, and hands them to the streams that listen.
+// Promises:   ids grow, also over a restart; a client that comes back with the last id it saw gets everything
+//             after it, or a `resync` when that is too old: then it must read the state anew. Bounds: kRing
+//             changes, kClientsMax streams, each with its own bound of waiting bytes.
 // Cost:       nothing while nobody has listened for kRecordingKept; text is made only for listeners, on
 //             another loop.
 // Threads:    the fold's loop, but for what a stream does with its text.

@@ -2,8 +2,8 @@
 //
 // Role:       shell: listener of the process's fold, and the routes of its HTTP server (docs/http.md).
 // Input:      requests, on the server's thread; what the fold tells, on its loop.
-// Output:     answers; events of people (submit, cancel, redrive) and intents, through the log. Promises:
-//             (1) what was acknowledged was read back by the fold: it is durable, and the next read shows it;
+// Output:     answers; events of people (submit, cancel, redrive) and intents, through the log.
+// Promises:   (1) what was acknowledged was read back by the fold: it is durable, and the next read shows it;
 //             (2) the fold's loop is never held for long: lists go on in slices, text is made and logs are
 //             read on a loop of its own; (3) a submission is taken once for its idempotency key. Bounds:
 //             submissions in flight, rows of a page, records looked at for a timeline, streams.

@@ -5,10 +5,11 @@
 // Output:     each request answered once, in order. Bounds:     connections in all and from one address,
 //             bytes and number of header fields, bytes of a body (by route), time for the header (absolute,
 //             so that a drop at a time does not help), for the body (by its length), for the handler, and of
-//             idleness. Promises:   (1) a request whose length is ambiguous is refused; (2) nothing changes
-//             on a GET or HEAD, and a request that changes something needs a JSON content type and comes from
-//             no other site (Host and Origin are checked); (3) a token is compared in constant time; (4)
-//             errors are RFC 9457 problem documents.
+//             idleness.
+// Promises:   (1) a request whose length is ambiguous is refused; (2) nothing changes on a GET or HEAD, and a
+//             request that changes something needs a JSON content type and comes from no other site (Host and
+//             Origin are checked); (3) a token is compared in constant time; (4) errors are RFC 9457 problem
+//             documents.
 // Threads:    its own for sockets and handlers; Start, Stop and Reply: any.
 #pragma once
 

@@ -1,8 +1,8 @@
 // command.h: a tree of commands, their options and what they do. The one door to CLI11.
 //
 // Role:       each cmd_<name>.cc adds its branch; Parse walks the user's words through the tree and runs what
-//             they name. Promises:   a mistake of the user's ends with 2, says what was meant, and nothing
-//             has run.
+//             they name.
+// Promises:   a mistake of the user's ends with 2, says what was meant, and nothing has run.
 // Threads:    one.
 #pragma once
 

@@ -1,8 +1,8 @@
 // output.h: results on stdout: tables for people, JSON for programs, names for scripts.
 //
-// Role:       every read command hands its JSON in and says which columns a person wants. Promises:   colour
-//             and alignment only on a terminal and without NO_COLOR; JSON keys are those of the API; no
-//             control character of a name reaches the terminal.
+// Role:       every read command hands its JSON in and says which columns a person wants.
+// Promises:   colour and alignment only on a terminal and without NO_COLOR; JSON keys are those of the API;
+//             no control character of a name reaches the terminal.
 // Threads:    one.
 #pragma once
 

@@ -1,10 +1,10 @@
 // dispatcher_runner.h: carries out what the dispatcher decides: appends, and the zone's work on a thread of
 // its own.
 //
-// Role:       shell of Dispatcher: a listener of the process's fold, on the same loop. Promises:   what fails
-//             comes back to the state machine, which decides it again; the zone is asked for one batch at a
-//             time, and what is asked for meanwhile waits for the next (so batches grow with the load, and
-//             share their syncs).
+// Role:       shell of Dispatcher: a listener of the process's fold, on the same loop.
+// Promises:   what fails comes back to the state machine, which decides it again; the zone is asked for one
+//             batch at a time, and what is asked for meanwhile waits for the next (so batches grow with the
+//             load, and share their syncs).
 // Threads:    everything on the fold's loop but the zone's work, which has a loop of its own.
 #pragma once
 

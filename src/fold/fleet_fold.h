@@ -2,9 +2,10 @@
 // tells everyone who lives on it.
 //
 // Role:       shell of Ledger and Members on a Loop. Dispatcher, reaper and API of a process are its
-//             listeners. Promises:   (1) listeners hear of each record once, in the order of its partition,
-//             after it was folded; (2) OnBatchEnd follows what was read together; (3) a restart reads on from
-//             the last snapshot, which names the offsets it covers and was written in one piece.
+//             listeners.
+// Promises:   (1) listeners hear of each record once, in the order of its partition, after it was folded; (2)
+//             OnBatchEnd follows what was read together; (3) a restart reads on from the last snapshot, which
+//             names the offsets it covers and was written in one piece.
 // Errors:     a record that cannot be parsed is counted, told to on_bad_record and passed over; DATA_LOSS and
 //             OUT_OF_RANGE reach on_fatal.
 // Threads:    everything on the loop, but for lag() and Wake().

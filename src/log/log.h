@@ -3,11 +3,11 @@
 //
 // Role:       interface to the outside: EmbeddedLog (RocksDB), SimLog (memory, for simulation), FaultyLog
 //             (wraps one, breaks promises it may break), later KafkaLog. One contract suite
-//             (tests/contract/log_contract_test.cc) runs over all. Promises:   (1) a record whose append was
-//             answered OK survives the process and the power; (2) offsets of a partition are dense, from 0;
-//             (3) a record is readable only when it is durable; (4) all records of one Append are in order
-//             within each partition; (5) an append answered UNKNOWN may have happened; any other error: it
-//             did not.
+//             (tests/contract/log_contract_test.cc) runs over all.
+// Promises:   (1) a record whose append was answered OK survives the process and the power; (2) offsets of a
+//             partition are dense, from 0; (3) a record is readable only when it is durable; (4) all records
+//             of one Append are in order within each partition; (5) an append answered UNKNOWN may have
+//             happened; any other error: it did not.
 // Errors:     RESOURCE_EXHAUSTED: too much is waiting, or the disk is full: take nothing new, try again.
 //             UNAVAILABLE: try again. UNKNOWN: may have happened. INVALID_ARGUMENT: no such topic or
 //             partition, or a record over kRecordBytesMax. DATA_LOSS: stop.

@@ -2,10 +2,10 @@
 // finished jobs.
 //
 // Role:       interface to the outside: EmbeddedStore (the same RocksDB and the same committer as
-//             EmbeddedLog), SimStore (tests/sim). Promises:   a batch happens whole or not at all; batches
-//             happen in the order of their Commit calls; when a batch with kSynced is answered OK, it and
-//             every batch before it survive a power loss. kBuffered: survives the process, and the power with
-//             the next kSynced.
+//             EmbeddedLog), SimStore (tests/sim).
+// Promises:   a batch happens whole or not at all; batches happen in the order of their Commit calls; when a
+//             batch with kSynced is answered OK, it and every batch before it survive a power loss.
+//             kBuffered: survives the process, and the power with the next kSynced.
 // Errors:     as log.h.
 // Threads:    every function from any thread; `done` runs on a thread of the store's, and must be short.
 #pragma once

@@ -2,8 +2,9 @@
 // the same run.
 //
 // Role:       shell over Standalone.
-// Output:     JSON, one object for each measurement. Promises:   every figure has the raw limit it is to be
-//             compared with, taken in the same run on the same disk; nothing is left behind.
+// Output:     JSON, one object for each measurement.
+// Promises:   every figure has the raw limit it is to be compared with, taken in the same run on the same
+//             disk; nothing is left behind.
 // Threads:    the caller's, which waits.
 #pragma once
 

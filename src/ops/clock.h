@@ -1,9 +1,9 @@
 // clock.h: what time it is, in the three senses that matter.
 //
 // Role:       interface to the outside: RealClock (the kernel's), SimulatedClock (tests move it by hand).
-//             Promises:   (1) Wall may jump: it is for records and people, never for a timeout; (2) Steady
-//             never goes back and stands still while the machine sleeps; (3) Boot never goes back and counts
-//             sleep: the age of a lease is measured with it.
+// Promises:   (1) Wall may jump: it is for records and people, never for a timeout; (2) Steady never goes
+//             back and stands still while the machine sleeps; (3) Boot never goes back and counts sleep: the
+//             age of a lease is measured with it.
 // Threads:    every function from any thread.
 #pragma once
 

@@ -1,9 +1,10 @@
 // strict_json.h: JSON text of others → a tree that knows where in the text each value stood.
 //
 // Role:       pure helper; the only reader of JSON that came from outside (configuration, API, files of
-//             jobs). Promises:   what RFC 8259 allows and nothing more (no comments, no trailing commas, no
-//             NaN); the duplicate keys of an object are all reported; whole numbers stay whole (beyond 64
-//             bits: kNumber, and `text` holds the digits); bounded depth, values and bytes.
+//             jobs).
+// Promises:   what RFC 8259 allows and nothing more (no comments, no trailing commas, no NaN); the duplicate
+//             keys of an object are all reported; whole numbers stay whole (beyond 64 bits: kNumber, and
+//             `text` holds the digits); bounded depth, values and bytes.
 // Threads:    functions.
 #pragma once
 

@@ -1,10 +1,10 @@
 // standalone.h: a whole fleet in one process: dispatcher, workers, reaper and API around one embedded log.
 //
 // Role:       assembly: opens everything in the order in which each part may rely on the one before, and
-//             closes it in the opposite one. Promises:   (1) nothing of an earlier process runs on when the
-//             workers start: its companion has ended, its survivors were stopped, and its last words are in
-//             the log; (2) Stop leaves no script behind and writes a snapshot, so that the next start has
-//             little to read.
+//             closes it in the opposite one.
+// Promises:   (1) nothing of an earlier process runs on when the workers start: its companion has ended, its
+//             survivors were stopped, and its last words are in the log; (2) Stop leaves no script behind and
+//             writes a snapshot, so that the next start has little to read.
 // Errors:     what a user can mend comes back as a status that says what, where and what to do.
 // Threads:    Start, Stop and the getters: one owner. Loops: "fold" (ledger, dispatcher, reaper), "workers",
 //             "zone", the log's committer, the HTTP server.

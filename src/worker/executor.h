@@ -1,10 +1,10 @@
 // executor.h: runs attempts: a child process of the companion (exec), or a function of ours (builtin).
 //
 // Role:       interface to the outside: CompanionExecutor (real children), BuiltinExecutor (noop, sleep,
-//             fail, copy), SimExecutor (tests/sim). Promises:   (1) every Start is answered by exactly one
-//             Ended, whatever happens; (2) no process of an attempt lives on once its Ended was told; (3)
-//             nothing a child does can block us or another child; (4) `on_event` runs on a thread of the
-//             executor's: it must be short.
+//             fail, copy), SimExecutor (tests/sim).
+// Promises:   (1) every Start is answered by exactly one Ended, whatever happens; (2) no process of an
+//             attempt lives on once its Ended was told; (3) nothing a child does can block us or another
+//             child; (4) `on_event` runs on a thread of the executor's: it must be short.
 // Errors:     Start refuses nothing: what cannot be started ends with CANNOT_START and the reason.
 // Threads:    every function from any thread.
 #pragma once

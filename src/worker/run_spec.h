@@ -1,6 +1,7 @@
 // run_spec.h: what a script is given: its argv, its environment, its folders (CONTRACT "What a script gets").
 //
-// Role:       pure. Promises:   those of executor/placeholders.h, which fills in arguments and environment.
+// Role:       pure.
+// Promises:   those of executor/placeholders.h, which fills in arguments and environment.
 // Threads:    functions.
 #pragma once
 

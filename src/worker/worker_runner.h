@@ -4,9 +4,10 @@
 //             commits, the executor, heartbeats, worker.log. Answers come from other threads into one inbox;
 //             one wake handles everything that is there, which is where commits become large and throughput
 //             comes from.
-// Output:     log records, store values, scripts. Promises:   (1) notes and events of a step are one
-//             Journal::Commit; (2) a file is verified before its script starts; (3) a wake reads a bounded
-//             part of a lane, so that no flood of packets delays a heartbeat.
+// Output:     log records, store values, scripts.
+// Promises:   (1) notes and events of a step are one Journal::Commit; (2) a file is verified before its
+//             script starts; (3) a wake reads a bounded part of a lane, so that no flood of packets delays a
+//             heartbeat.
 // Threads:    OnExecutorEvent and OnBrowser: any. Everything else: the loop's.
 #pragma once
 

@@ -2,8 +2,8 @@
 //
 // Role:       for `laneway doctor` and for the check of a configuration at start.
 // Input:      the zone's path.
-// Output:     problems, each with what to do; none when all is well. Effects:    a folder named .probe-… is
-//             made and renamed between the folders that exist, and removed again.
+// Output:     problems, each with what to do; none when all is well.
+// Effects:    a folder named .probe-… is made and renamed between the folders that exist, and removed again.
 // Threads:    any.
 #pragma once
 

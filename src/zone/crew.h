@@ -2,8 +2,8 @@
 //
 // Role:       helper of PosixFs. One sync of a folder is mostly waiting for the device's cache to be flushed
 //             (105 µs); the kernel merges flushes that are asked for at the same time, so 64 folders cost 25
-//             µs each on 16 threads. Bound:      as many threads as the constructor says; made when first
-//             needed, kept.
+//             µs each on 16 threads.
+// Bound:      as many threads as the constructor says; made when first needed, kept.
 // Threads:    Run from any; runs are one after the other.
 #pragma once
 

@@ -3,9 +3,9 @@
 //
 // Role:       shell around inotify(7). Only hints: network shares tell nothing of remote writers, queues
 //             overflow, watches get lost. The regular full look finds everything without it.
-// Output:     News: paths relative to incoming/, and whether a full look is due now. Bound:      as many
-//             watches as there are folders (the kernel's limit, then `problem` says so); kHintsMax hints a
-//             call.
+// Output:     News: paths relative to incoming/, and whether a full look is due now.
+// Bound:      as many watches as there are folders (the kernel's limit, then `problem` says so); kHintsMax
+//             hints a call.
 // Threads:    one. `fd()` may be polled from another.
 #pragma once
 

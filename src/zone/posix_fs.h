@@ -1,13 +1,13 @@
 // posix_fs.h: the zone's file-system calls on a real folder.
 //
-// Role:       implementation of Fs below one root folder, which is held open. Promises:   (1) never through a
-//             symlink, never out of the root, never onto another mount (openat2; where the kernel or a
-//             sandbox lacks it, a walk with O_NOFOLLOW); (2) Rename never replaces (renameat2; where the file
-//             system cannot, link and unlink: see RenameByLinking); (3) nothing is opened that could block or
-//             act: FIFOs and devices are only looked at; (4) everything below `processing/` is resolved
-//             inside the one system call that acts. A folder that is held open stays usable when it is
-//             renamed away, and would undo the fence of rule Z3; therefore no folder but the root is kept
-//             open between calls either (a lookup costs 1.5 µs).
+// Role:       implementation of Fs below one root folder, which is held open.
+// Promises:   (1) never through a symlink, never out of the root, never onto another mount (openat2; where
+//             the kernel or a sandbox lacks it, a walk with O_NOFOLLOW); (2) Rename never replaces
+//             (renameat2; where the file system cannot, link and unlink: see RenameByLinking); (3) nothing is
+//             opened that could block or act: FIFOs and devices are only looked at; (4) everything below
+//             `processing/` is resolved inside the one system call that acts. A folder that is held open
+//             stays usable when it is renamed away, and would undo the fence of rule Z3; therefore no folder
+//             but the root is kept open between calls either (a lookup costs 1.5 µs).
 // Threads:    any. SyncFolders and RemoveFolders use a few threads of their own while they run with many
 //             folders.
 #pragma once

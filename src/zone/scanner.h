@@ -9,8 +9,8 @@
 //             carries the name of an unfinished download (*.tmp, *.part, *.crdownload, ~$*, dot files); (3) a
 //             file moved in or closed after writing (a hint that says so) need not settle; (4) what could not
 //             be looked at has not vanished. Clocks:     times of files are compared with each other only;
-//             how long they stay the same is measured with `now`. Bound:      listing is one pass;
-//             kCompleteMax files a look; about 200 bytes of memory a file in incoming/.
+//             how long they stay the same is measured with `now`.
+// Bound:      listing is one pass; kCompleteMax files a look; about 200 bytes of memory a file in incoming/.
 // Threads:    one.
 #pragma once
 

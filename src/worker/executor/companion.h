@@ -1,9 +1,10 @@
 // companion.h: the main process's end of its companion: starts it, talks to it, replaces it when it dies.
 //
 // Role:       process handle with one thread. Several workers of a process share one Companion, each through
-//             a CompanionExecutor. Promises:   (1) every Start is answered by one Ended, also when the
-//             companion dies: then with INTERRUPTED, after its processes were stopped, and another companion
-//             is started; (2) Start and Stop never wait for it.
+//             a CompanionExecutor.
+// Promises:   (1) every Start is answered by one Ended, also when the companion dies: then with INTERRUPTED,
+//             after its processes were stopped, and another companion is started; (2) Start and Stop never
+//             wait for it.
 // Threads:    every function from any thread; clients are called on its thread.
 #pragma once
 

@@ -2,13 +2,13 @@
 //
 // Role:       one loop over a socket, pipes, pidfds and timers.
 // Input:      messages of the main process; the kernel's news of children.
-// Output:     messages to the main process; when that has died, last words. Promises:   (1) every StartRun is
-//             answered by one RunEnded; (2) no process of a run lives when its RunEnded is told; (3) a run's
-//             time, stop and output need nothing from the main process; (4) when the main process is gone, so
-//             is all of this, within moments. How (2):    a script is its descendants' subreaper, so all of
-//             them are below it for as long as it lives; when it has died, those that are left are our first
-//             thread's own children. wait4(__WNOTHREAD) answers ECHILD when there are none: the proof costs
-//             one system call a run.
+// Output:     messages to the main process; when that has died, last words.
+// Promises:   (1) every StartRun is answered by one RunEnded; (2) no process of a run lives when its RunEnded
+//             is told; (3) a run's time, stop and output need nothing from the main process; (4) when the
+//             main process is gone, so is all of this, within moments. How (2):    a script is its
+//             descendants' subreaper, so all of them are below it for as long as it lives; when it has died,
+//             those that are left are our first thread's own children. wait4(__WNOTHREAD) answers ECHILD when
+//             there are none: the proof costs one system call a run.
 // Threads:    its loop is the first thread; Spawner has four.
 #pragma once
 

@@ -1,7 +1,7 @@
 // orphans.h: stops processes of attempts whose worker and companion were both killed.
 //
-// Role:       interface to the kernel's process table; used once at start, before work is taken. Promises:
-//             (1) only processes that are provably of a past attempt are touched: a pid given to somebody
+// Role:       interface to the kernel's process table; used once at start, before work is taken.
+// Promises:   (1) only processes that are provably of a past attempt are touched: a pid given to somebody
 //             else since is told by its start time; (2) what was found is dead when the call returns, or
 //             counted as left.
 // Threads:    functions.

@@ -1,10 +1,10 @@
 // spawn.h: starts one child of the companion.
 //
 // Role:       interface to the kernel: clone and execve as posix_spawn does them (no copy of our memory),
-//             with the settings posix_spawn lacks. Promises:   the child leads a session and process group of
-//             its own, is its descendants' subreaper (whoever they fork away comes to it, and to us only when
-//             it is gone), dies with the thread that started it, and gets argv and environment unchanged, no
-//             file but 0, 1 and 2, no blocked signal.
+//             with the settings posix_spawn lacks.
+// Promises:   the child leads a session and process group of its own, is its descendants' subreaper (whoever
+//             they fork away comes to it, and to us only when it is gone), dies with the thread that started
+//             it, and gets argv and environment unchanged, no file but 0, 1 and 2, no blocked signal.
 // Errors:     an execve that fails is told with its errno; the child is gone then.
 // Threads:    any thread that lives as long as the process; all signals must be blocked in it and default in
 //             the process.
