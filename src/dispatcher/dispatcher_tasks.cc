@@ -129,6 +129,7 @@ void Dispatcher::LetGo(const Change& change, const v1::Event& event, Commands* o
   if (event.has_task_succeeded()) ran = Millis(event.task_succeeded().duration_ms());
   if (event.has_task_failed()) ran = Millis(event.task_failed().duration_ms());
   placement_->Release(change.task, ran);  // also what was assigned and is not read back yet
+  if (event.has_task_released()) placement_->HandedBack(WorkerId(event.task_released().worker()));
   if (change.held_attempt == 0) return;
   const v1::Event::WhatCase what = event.what_case();
   const bool said_by_holder = (what == v1::Event::kTaskFailed || what == v1::Event::kTaskReleased ||

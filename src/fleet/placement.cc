@@ -147,6 +147,13 @@ void Placement::Release(const TaskId& task, std::optional<Millis> ran) {
   if (slot != TaskSlots::kNone) impl_->Vacate(slot, ran);
 }
 
+void Placement::HandedBack(const WorkerId& worker) {
+  const uint32_t index = impl_->workers.Find(worker);
+  if (index == WorkerIndex::kNone) return;
+  impl_->workers.HandedBack(index);
+  impl_->backlog.Refresh();
+}
+
 std::vector<Assignment> Placement::Place(LogTime now, size_t max) {
   Impl& s = *impl_;
   s.Advance(now);

@@ -86,6 +86,8 @@ class Placement {
   void Occupy(const TaskId& task, const Needs& needs, const WorkerId& worker, LogTime now);
   // The task is not with a worker any more. `ran`: how long it ran, for prefetch; nothing when it did not.
   void Release(const TaskId& task, std::optional<Millis> ran);
+  // The worker gave back what it could not start in time: for a while it gets nothing in advance.
+  void HandedBack(const WorkerId& worker);
 
   // As many assignments as can be made now, at most `max`. Each takes its task from the waiting ones and uses
   // credit, resources and keys at once: the caller says Occupy (no change) when it is accepted, or Release

@@ -124,6 +124,16 @@ void WorkerIndex::GaveBack(uint32_t index, std::optional<Millis> ran) {
   Update(index);
 }
 
+void WorkerIndex::HandedBack(uint32_t index) {
+  constexpr uint64_t kLongUs = 2 * kNoPrefetchAbove.count() * 1000;
+  Worker& worker = workers_[index];
+  if (!worker.known) return;
+  worker.mean_us = std::max(worker.mean_us, kLongUs);
+  worker.measured = true;
+  worker.prefetch = 0;
+  Update(index);
+}
+
 uint64_t WorkerIndex::PrefetchWanted(const Worker& worker) const {
   constexpr uint64_t kCoverageUs = kCoverage.count() * 1000;
   constexpr uint64_t kNoneAboveUs = kNoPrefetchAbove.count() * 1000;

@@ -47,6 +47,8 @@ class WorkerIndex {
 
   void Took(uint32_t worker, bool by_us);  // `by_us`: its turn is over (round-robin)
   void GaveBack(uint32_t worker, std::optional<Millis> ran);
+  // Its tasks are longer than they seemed: the mean starts again above what allows a prefetch.
+  void HandedBack(uint32_t worker);
   uint32_t Credit(uint32_t worker) const;
 
   uint32_t OpenView(bool browser, const std::vector<std::string>& labels);

@@ -94,6 +94,7 @@ void Worker::Restore(Restored restored) {
         await_lane_ends_ = true;
       }
     } else if (was.stage == v1::STARTING) {
+      attempt.started = true;
       EndWithout(attempt, v1::INTERRUPTED, "the worker's process went away beneath it");
       if (LANEWAY_PLANTED(kInterruptedUnreported)) {
         Unlink(attempt);
@@ -102,6 +103,7 @@ void Worker::Restore(Restored restored) {
       }
     } else {
       attempt.result = std::move(was.result);
+      attempt.started = !attempt.result.has_task_released();
       Move(attempt, Stage::kEnded);
     }
   }
@@ -376,12 +378,16 @@ void Worker::Release(Attempt& attempt, std::string_view reason) {
   Move(attempt, Stage::kEnded);
 }
 
-void Worker::ReleaseQueue(std::string_view reason) {
+void Worker::ReleaseAll(std::initializer_list<Attempts*> lists, std::string_view reason) {
   std::vector<Attempt*> queued;
-  for (Attempts* list : {&ready_, &ready_browser_, &blocked_}) {
+  for (Attempts* list : lists) {
     for (Attempt& attempt : *list) queued.push_back(&attempt);
   }
   for (Attempt* attempt : queued) Release(*attempt, reason);
+}
+
+void Worker::ReleaseQueue(std::string_view reason) {
+  ReleaseAll({&ready_, &ready_browser_, &blocked_}, reason);
 }
 
 // Ends an attempt that has no Ended of an executor.

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <list>
 #include <map>
 #include <optional>
@@ -56,6 +57,9 @@ struct WorkerOptions {
   uint64_t compact_bytes_max = 16 << 20;  // … and about their bytes
   Millis progress_interval{1000};         // of one attempt
   Millis checkpoint_interval{100};
+  // With every slot busy and nothing started for so long, what waits here is handed back: another worker may
+  // be free.
+  Millis queue_patience{500};
   Millis retry_first{20};  // a commit that was not answered OK, doubling up to
   Millis retry_max{1000};
 };
@@ -205,6 +209,7 @@ class Worker {
     bool noted = false;      // QUEUED or later stands in the store
     uint64_t noted_seq = 0;  // in which step
     uint64_t order = 0;      // as taken
+    bool started = false;    // its TaskStarted is in the log
     bool stop = false;       // cancelled or superseded
     bool stop_sent = false;
     bool doubtful = false;  // its lease lapsed while it waited: what goes wrong with it accuses nobody
@@ -264,6 +269,7 @@ class Worker {
   void Free(Attempt& attempt);
   void Bury(const TaskId& id, Task& task);
   void StopOrDrop(Attempt& attempt, StopReason reason);
+  void ReleaseAll(std::initializer_list<Attempts*> lists, std::string_view reason);
   void ReleaseQueue(std::string_view reason);
   void Release(Attempt& attempt, std::string_view reason);
   void EndWithout(Attempt& attempt, v1::Ending ending, std::string_view message);
@@ -278,6 +284,7 @@ class Worker {
   // worker_step.cc: decisions.
   bool LeaseHolds(Now now) const;
   bool MayStart(Now now) const;
+  void HandBackWhatCannotStart(Now now);
   void BuildBatch(Now now);
   void AddResults(size_t records_max);
   void AddProgress(Now now, size_t records_max);
@@ -310,6 +317,7 @@ class Worker {
   std::vector<Attempt*> fresh_;  // taken, not noted yet
   std::vector<uint32_t> free_slots_;
   uint32_t slots_used_ = 0;
+  std::optional<Millis> stuck_since_;  // every slot is busy, and something waits for one
   std::vector<Attempt*> stopping_;     // stops to be sent
   std::vector<AttemptKey> forgotten_;  // tombstones to be noted for attempts that were never held
   std::vector<Attempt*> progressing_;

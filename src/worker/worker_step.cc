@@ -21,8 +21,17 @@ bool Worker::LeaseHolds(Now now) const {
 
 bool Worker::MayStart(Now now) const { return !shutdown_ && !await_lane_ends_ && LeaseHolds(now); }
 
+// A long script must not keep short ones waiting that were given to this worker in advance.
+void Worker::HandBackWhatCannotStart(Now now) {
+  if (!free_slots_.empty() || (ready_.empty() && ready_browser_.empty())) return stuck_since_.reset();
+  if (!stuck_since_) stuck_since_ = now.boot;
+  if (now.boot - *stuck_since_ >= options_.queue_patience)
+    ReleaseAll({&ready_, &ready_browser_}, "its worker is busy");
+}
+
 void Worker::Step(Now now, Commands* out) {
   if (settle_) Settle(out, now);
+  HandBackWhatCannotStart(now);
   if (shutdown_ && !shutdown_stopped_ && now.boot >= shutdown_deadline_) {
     shutdown_stopped_ = true;
     StopAll(StopReason::kShutdown);
@@ -221,9 +230,8 @@ void Worker::AddSnapshot() {
     for (Attempt& attempt : *list) {
       if (attempt.noted_seq == batch_.seq) continue;
       attempt.noted = false;  // so that the note names lane and offset again
-      const bool ran = list == &running_ || (list == &ended_ && !attempt.result.has_task_released());
-      v1::AttemptNote* note = Note(attempt, ran ? v1::STARTING : v1::QUEUED);
-      if (!ran) *note->mutable_packet() = attempt.packet;
+      v1::AttemptNote* note = Note(attempt, attempt.started ? v1::STARTING : v1::QUEUED);
+      if (!attempt.started) *note->mutable_packet() = attempt.packet;
     }
   }
   for (const auto& [id, number] : tombstones_) {
@@ -291,6 +299,7 @@ void Worker::Settle(Commands* out, Now now) {
 }
 
 void Worker::StartNow(Attempt& attempt, Commands* out, Now now) {
+  attempt.started = true;
   if (attempt.stop) {
     FreeSlot(attempt);
     return EndWithout(attempt, attempt.stop_reason == StopReason::kShutdown ? v1::INTERRUPTED : v1::STOPPED,
@@ -340,7 +349,7 @@ v1::Heartbeat Worker::MakeHeartbeat(Now now) const {
       held->set_attempt(attempt.key.attempt);
       held->set_started_ms(attempt.started_ms);
       held->set_percent(attempt.percent);
-      held->set_started(list == &running_ || list == &ended_ || list == &reporting_);
+      held->set_started(attempt.started);
     }
   }
   for (const auto& [lane, state] : lanes_) {
@@ -369,6 +378,7 @@ std::optional<Millis> Worker::NextDeadline() const {
   const auto at = [&next](Millis time) { next = next ? std::min(*next, time) : time; };
   if (!fatal_.ok()) return next;
   if (shutdown_ && !shutdown_stopped_) at(shutdown_deadline_);
+  if (stuck_since_) at(*stuck_since_ + options_.queue_patience);
   if (!beat_out_ && !leave_beat_sent_) at(beat_now_ ? beat_sent_ + kBeatGap : beat_at_);
   if (in_flight_) return next;
   if (retry_) at(retry_at_);

@@ -256,6 +256,10 @@ TEST_F(PlacementTest, CreditGrowsWithShortTasksAndFallsWithLongOnes) {
   EXPECT_EQ(run(1s, 1), 2U) << "a long one: nobody's task may wait behind it";
   EXPECT_EQ(run(10ms, 20), 2U + 2U) << "the mean has come down below 25 ms, and it begins again";
   EXPECT_EQ(run(10ms, 60), 2U + 4U) << "2 slots * 25 / 10.x";
+  placement_.HandedBack(kA);
+  EXPECT_EQ(placement_.Credit(kA), 2U) << "what was given in advance could not start there";
+  EXPECT_EQ(run(1ms, 1), 2U);
+  EXPECT_EQ(run(1ms, 99), 18U) << "short ones are forgiven in time";
   EXPECT_EQ(run(Millis(1) * 1000 * 3600 * 24 * 365, 1), 2U) << "a year does not overflow";
 }
 

@@ -69,6 +69,8 @@ TEST(WorkerLifeTest, RuleP2ALaneIsReadUpToItsHandoverMark) {
 
 TEST(WorkerLifeTest, RuleW2HeartbeatsTellWhatIsHeldAndOnlyDurablePositions) {
   Rig rig;
+  rig.options.queue_patience = Millis(100000);
+  rig.Boot();
   rig.Send(Key(1, 1));
   rig.Send(Key(2, 1));
   rig.Pump();
@@ -85,6 +87,31 @@ TEST(WorkerLifeTest, RuleW2HeartbeatsTellWhatIsHeldAndOnlyDurablePositions) {
   rig.End(Key(1, 1));
   rig.Settle();
   EXPECT_EQ(rig.worker->FinishedBelow(Rig::kLane), 1u);
+}
+
+TEST(WorkerLifeTest, WhatWaitsBehindALongScriptIsHandedBack) {
+  Rig rig;
+  for (uint64_t job = 1; job <= 3; job++) rig.Send(Key(job, 1));
+  rig.Settle();
+  rig.Advance(Millis(499));
+  rig.End(Key(1, 1));
+  rig.Settle();
+  rig.Advance(Millis(499));
+  EXPECT_THAT(rig.Events(), Not(Contains("Released 3.1"))) << "a slot was free in between";
+  rig.Advance(Millis(1));
+  ASSERT_TRUE(rig.HasCommit());
+  rig.Advance(Millis(15000));
+  ASSERT_THAT(rig.beats.back().held(), SizeIs(2));
+  EXPECT_TRUE(rig.beats.back().held(0).started());
+  EXPECT_FALSE(rig.beats.back().held(1).started()) << "released, never started";
+  rig.Settle();
+  EXPECT_THAT(rig.Events(), Contains("Released 3.1"));
+  EXPECT_THAT(rig.runs, SizeIs(2));
+  rig.Send(Key(3, 2));
+  rig.Settle();
+  rig.End(Key(2, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(3)) << "given to it again, it may run here after all";
 }
 
 TEST(WorkerLifeTest, ThreeDifferentTasksThatCannotRunHereAccuseTheWorker) {

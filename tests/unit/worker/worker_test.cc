@@ -263,6 +263,8 @@ TEST(WorkerTest, AResultInDoubtIsSentAgainAfterACrash) {
 
 TEST(WorkerTest, WithoutContactNothingNewStartsAndAfterAWholeTimeoutTheQueueIsHandedBack) {
   Rig rig;
+  rig.options.queue_patience = Millis(100000);
+  rig.Boot();
   rig.auto_beat = false;
   rig.Send(Key(1, 1));
   rig.Settle();
