@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "cli/exit_codes.h"
 #include "ops/text.h"
 
@@ -76,7 +77,13 @@ Command& Command::Choice(const std::string& names, std::string& value,
     for (const std::string& choice : choices) allowed += (allowed.empty() ? "" : ", ") + choice;
     return "found " + ops::Printable(given, 100) + "; allowed: " + allowed + ops::DidYouMean(given, choices);
   };
-  parser_->app->add_option(names, value, about)->check(check)->capture_default_str();
+  const auto as_written = [choices](std::string given) {
+    for (const std::string& choice : choices) {
+      if (absl::EqualsIgnoreCase(given, choice)) return choice;
+    }
+    return given;
+  };
+  parser_->app->add_option(names, value, about)->transform(as_written)->check(check)->capture_default_str();
   Note(names, about, true, choices);
   return *this;
 }

@@ -19,7 +19,11 @@ std::string ProgressBar::Draw(uint64_t done, uint64_t total, const std::string& 
   const bool complete = total > 0 && done >= total;
   const auto pause =
       terminal_ ? std::chrono::nanoseconds(kTerminalPause) : std::chrono::nanoseconds(kPlainPause);
-  if (drawn_ && !complete && now - last_ < pause) return "";
+  // What is complete is told at once, and once.
+  const bool told = complete && complete_ == done;
+  if (drawn_ && (!complete || told) && now - last_ < pause) return "";
+  if (told && !terminal_) return "";
+  complete_ = complete ? done : 0;
   drawn_ = true;
   last_ = now;
   const uint64_t shown = std::min(done, total);

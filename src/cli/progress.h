@@ -28,6 +28,7 @@ class ProgressBar {
   const bool terminal_;
   const ops::Clock& clock_;
   bool drawn_ = false;
+  uint64_t complete_ = 0;  // the last total that was told as complete; 0: none
   bool open_line_ = false;
   ops::SteadyTime last_{};
 };

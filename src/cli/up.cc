@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 #include <utility>
 
@@ -81,6 +82,19 @@ void ShowProgress(ProgressBar& bar, const standalone::TallyView& view) {
   bar.Show(ended, ended + open, note);
 }
 
+// What is there now: names that wait for their owner (*.part, dot files) are never taken.
+uint64_t FilesBelow(const std::string& folder) {
+  namespace fs = std::filesystem;
+  uint64_t files = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error), end;
+       !error && at != end; at.increment(error)) {
+    std::error_code unknown;
+    files += !at->is_directory(unknown);
+  }
+  return files;
+}
+
 void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView& zone,
                   const std::string& zone_path, double seconds) {
   const uint64_t succeeded = Count(view.tasks_ended, TaskState::kSucceeded),
@@ -93,9 +107,12 @@ void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView&
   std::printf("  attempts    %s, of them %s retries; %s given to another worker after a loss\n",
               absl::StrCat(view.attempts).c_str(), absl::StrCat(view.retries).c_str(),
               absl::StrCat(view.republished).c_str());
-  std::printf("  script run  p50 %s, p99 %s\n", Seconds(view.run_p50).c_str(), Seconds(view.run_p99).c_str());
-  std::printf("  due→start   p50 %s, p99 %s\n", Seconds(view.wait_p50).c_str(),
-              Seconds(view.wait_p99).c_str());
+  if (view.attempts != 0) {
+    std::printf("  script run  p50 %s, p99 %s\n", Seconds(view.run_p50).c_str(),
+                Seconds(view.run_p99).c_str());
+    std::printf("  due→start   p50 %s, p99 %s\n", Seconds(view.wait_p50).c_str(),
+                Seconds(view.wait_p99).c_str());
+  }
   std::printf("\nFiles by place (%s)\n", zone_path.c_str());
   for (const char* place : {"completed", "failed", "quarantine"}) {
     const auto found = view.places.find(place);
@@ -103,7 +120,7 @@ void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView&
     if (std::string_view(place) == "quarantine") files += zone.refused;
     std::printf("  %-12s%8s\n", place, absl::StrCat(files).c_str());
   }
-  std::printf("  %-12s%8s\n", "incoming", absl::StrCat(zone.present).c_str());
+  std::printf("  %-12s%8s\n", "incoming", absl::StrCat(FilesBelow(zone_path + "/incoming")).c_str());
   std::printf("\n%-12s%8s%11s%8s%8s\n", "Worker", "runs", "succeeded", "failed", "busy");
   for (const auto& [worker, tally] : view.workers) {
     if (worker.empty()) continue;

@@ -133,6 +133,7 @@ const std::vector<ConfigRule>& Table() {
        "how long running tasks may go on after SIGTERM"},
       {"worker.kill_grace", K::kDuration, "10s", 0, kHour, {}, "between SIGTERM and SIGKILL of a script"},
       {"worker.processes_max", K::kWhole, "0", 0, 1'000'000, {}, "processes of one script; 0: no limit"},
+      {"worker.environment", K::kVariables, "", 0, 0, {}, "variables of ours that scripts get as well"},
 
       {"browser.enabled", K::kBool, "false", 0, 0, {}, "every worker keeps a browser"},
       {"browser.command",
@@ -278,6 +279,8 @@ std::string ConfigRule::Allowed() const {
       return "an array of strings: the program and its arguments";
     case ConfigKind::kLabels:
       return "an array of labels: letters, digits, '.', '_', '-', '=' and '/', at most 64 each";
+    case ConfigKind::kVariables:
+      return "an array of names of environment variables; those that begin with LANEWAY_ are set by us";
     case ConfigKind::kBrokers:
       return "an array of \"HOST:PORT\"";
   }

@@ -29,6 +29,7 @@ enum class ConfigKind : uint8_t {
   kSize,
   kWords,
   kLabels,
+  kVariables,
   kBrokers,
 };
 
@@ -42,7 +43,8 @@ struct ConfigRule {
   std::string_view doc = {};
 
   bool IsList() const {
-    return kind == ConfigKind::kWords || kind == ConfigKind::kLabels || kind == ConfigKind::kBrokers;
+    return kind == ConfigKind::kWords || kind == ConfigKind::kLabels || kind == ConfigKind::kVariables ||
+           kind == ConfigKind::kBrokers;
   }
   // The field's name in config.proto: durations carry `_ms` there.
   std::string ProtoName() const;

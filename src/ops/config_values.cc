@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "fleet/ids.h"
 #include "ops/check.h"
@@ -112,6 +113,14 @@ bool Within(const ConfigRule& rule, double value) { return value >= rule.min && 
 
 bool IsPrefix(std::string_view text) { return text.empty() || IsWorkerName(text); }
 
+bool IsVariable(std::string_view text) {
+  const auto may_stand = [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_';
+  };
+  return !text.empty() && text.size() <= 256 && !absl::ascii_isdigit(static_cast<unsigned char>(text[0])) &&
+         std::all_of(text.begin(), text.end(), may_stand) && !text.starts_with("LANEWAY_");
+}
+
 bool IsLabel(std::string_view text) {
   if (text.empty() || text.size() > 64) return false;
   return std::all_of(text.begin(), text.end(), [](char c) {
@@ -148,6 +157,8 @@ bool TextFits(const ConfigRule& rule, const std::string& text) {
       return text.empty() || ParseRate(text).has_value();
     case ConfigKind::kLabels:
       return IsLabel(text);
+    case ConfigKind::kVariables:
+      return IsVariable(text);
     case ConfigKind::kBrokers:
       return IsBroker(text);
     case ConfigKind::kSecret: {
@@ -288,6 +299,7 @@ std::optional<ValueProblem> SetConfigValue(const ConfigRule& rule, std::string_v
     case ConfigKind::kRate:
     case ConfigKind::kWords:
     case ConfigKind::kLabels:
+    case ConfigKind::kVariables:
     case ConfigKind::kBrokers:
       return SetText(rule, to, value);
   }
@@ -319,6 +331,7 @@ std::string ConfigValueAsJson(const ConfigRule& rule, std::string_view path, con
       break;
     case ConfigKind::kWords:
     case ConfigKind::kLabels:
+    case ConfigKind::kVariables:
     case ConfigKind::kBrokers:
       out.BeginArray();
       for (int i = 0; i < reflection.FieldSize(*from.message, from.field); i++) {

@@ -290,6 +290,8 @@ absl::Status Standalone::OpenFold() {
     one.context.worker = options_.workers[i];
     one.context.zone_root = zone_root_;
     one.context.environment = environment;
+    one.context.environment_allowed.assign(config.worker().environment().begin(),
+                                           config.worker().environment().end());
     one.context.kill_grace = Millis(config.worker().kill_grace_ms());
     one.context.log_bytes_max = config.worker().log_size_max();
     one.context.processes_max = config.worker().processes_max();

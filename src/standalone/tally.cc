@@ -22,7 +22,10 @@ double Histogram::Quantile(double q) const {
   return 0;
 }
 
-void Tally::Begin() { counting_ = true; }
+void Tally::Begin() {
+  counting_ = true;
+  ended_before_ = fold_->ledger().tasks_ended();
+}
 
 void Tally::OnEvent(uint32_t, Offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
                     std::span<const Change> changes) {
@@ -74,6 +77,9 @@ void Tally::OnBatchEnd(bool) {
   const std::lock_guard lock(mutex_);
   view_.tasks_now = fold_->ledger().tasks_now();
   view_.tasks_ended = fold_->ledger().tasks_ended();
+  // A redrive takes a task of before out of the dead ones.
+  for (size_t i = 0; i < kTaskStates; i++)
+    view_.tasks_ended[i] -= std::min(view_.tasks_ended[i], ended_before_[i]);
   view_.jobs_ended = fold_->ledger().jobs_ended();
   view_.jobs_open = fold_->ledger().open_jobs();
 }

@@ -81,6 +81,7 @@ class Tally : public fold::FoldListener {
 
   const fold::FleetFold* fold_;
   bool counting_ = false;
+  std::array<uint64_t, kTaskStates> ended_before_{};
   mutable std::mutex mutex_;
   TallyView view_;
   Histogram runs_;
