@@ -1,4 +1,4 @@
-# Everything from Debian 12's packages; see tools/packages.txt.
+# Everything from Debian 12's packages (see tools/packages.txt), but for librdkafka, whose version there is too old.
 find_package(Threads REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(absl REQUIRED)
@@ -16,3 +16,18 @@ endif()
 set(LANEWAY_ROCKSDB RocksDB::rocksdb-shared)
 # The binary's allocator; without it the C library's serves, more slowly.
 find_library(LANEWAY_JEMALLOC jemalloc)
+
+# librdkafka, the system's or the one that tools/librdkafka built, as the target `rdkafka`.
+execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/librdkafka --prefix
+  OUTPUT_VARIABLE LANEWAY_RDKAFKA OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+if(LANEWAY_RDKAFKA STREQUAL "system")
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
+  add_library(rdkafka ALIAS PkgConfig::RDKAFKA)
+else()
+  add_library(rdkafka STATIC IMPORTED)
+  set_target_properties(rdkafka PROPERTIES
+    IMPORTED_LOCATION ${LANEWAY_RDKAFKA}/lib/librdkafka.a
+    INTERFACE_INCLUDE_DIRECTORIES ${LANEWAY_RDKAFKA}/include
+    INTERFACE_LINK_LIBRARIES "OpenSSL::SSL;OpenSSL::Crypto;CURL::libcurl;z;zstd;lz4;Threads::Threads;${CMAKE_DL_LIBS};m")
+endif()

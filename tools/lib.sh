@@ -72,6 +72,9 @@ build_jobs() {
   echo "$jobs"
 }
 
+# Where things are kept that are made once for all builds of this user.
+cache_folder() { echo "${LANEWAY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/laneway}"; }
+
 # configure PRESET LOG: only when it was not done, or its preset is newer. CMake itself notices changed CMakeLists.txt files at build time.
 configure() {
   local folder
