@@ -154,6 +154,11 @@ standalone::StandaloneOptions FleetOptions(const ops::EffectiveConfig& config) {
     const auto level = alert.severity() == v1::CRITICAL ? ops::LogLevel::kError : ops::LogLevel::kWarning;
     ops::Log(level, "dispatcher", alert.message()).With("about", alert.subject()).With("kind", alert.kind());
   };
+  fleet.on_log_health = [](const log::EngineHealth& health) {
+    const std::string text =
+        health.ok ? "There is space for the record log again: work goes on" : health.message;
+    ops::Log(health.ok ? ops::LogLevel::kInfo : ops::LogLevel::kError, "laneway", text);
+  };
   fleet.on_line = [](const WorkerId& worker, const std::string& text) {
     ops::Log(ops::LogLevel::kWarning, worker.name, text);
   };

@@ -159,6 +159,7 @@ class Dispatcher {
   void ArrivedEvent(const v1::Event& event);
   void NotAssigned(const v1::Event& event);
   static v1::Event About(const JobId& job, uint32_t n = 0, uint32_t attempt = 0);
+  void ZoneInTrouble(const absl::Status& status, LogTime now, Commands* out);
   static void Alert(std::string subject, v1::Severity severity, std::string kind, std::string message,
                     Commands* out);
 
@@ -228,6 +229,7 @@ class Dispatcher {
   std::set<JobId> closed_since_look_;       // rule I1
   // waiting jobs whose file was missed; true: another look has begun since
   std::map<JobId, bool> vanished_;
+  std::optional<LogTime> zone_trouble_told_;
   // jobs whose file was seen below processing/ when it became active
   std::set<JobId> in_processing_;
 

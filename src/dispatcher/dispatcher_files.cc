@@ -145,6 +145,15 @@ void Dispatcher::AskPlace(const Job& job, Journey& journey, LogTime now, Command
   }
 }
 
+// What failed in the zone is tried again until it succeeds: somebody should know.
+void Dispatcher::ZoneInTrouble(const absl::Status& status, LogTime now, Commands* out) {
+  constexpr Millis kPause{60000};
+  if (status.ok() || (zone_trouble_told_ && now - *zone_trouble_told_ < kPause)) return;
+  zone_trouble_told_ = now;
+  Alert("zone", v1::CRITICAL, "zone",
+        "files cannot be moved, which is tried again: " + std::string(status.message()), out);
+}
+
 void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceResult& result, LogTime now,
                           Commands* out) {
   // rule Z3
@@ -167,7 +176,7 @@ void Dispatcher::OnPlaced(const zone::PlaceRequest& request, const zone::PlaceRe
       return SendPacket(*job, 1, journey, now, out);
     case zone::PlaceOutcome::kRetry:
       journey.since = now;
-      return;
+      return ZoneInTrouble(result.status, now, out);
     case zone::PlaceOutcome::kNowhere:
     case zone::PlaceOutcome::kReplaced:
       break;
@@ -257,7 +266,7 @@ void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::Fini
   v1::Event event = About(job->id);
   switch (result.outcome) {
     case zone::FinishOutcome::kRetry:
-      return;
+      return ZoneInTrouble(result.status, now, out);
     // rule Z4: the claim first; when it is in the fold, Depart asks again
     case zone::FinishOutcome::kClaimed:
       if (job->file->claimed) return Depart(*job, now, out);

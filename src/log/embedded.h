@@ -36,6 +36,13 @@ struct CommitInfo {
   bool synced = false;
 };
 
+struct EngineHealth {
+  bool ok = true;
+  bool disk_full = false;  // appends are refused until there is space again
+  bool failed = false;     // final: the process should end, and open the folder again
+  std::string message;
+};
+
 struct EmbeddedOptions {
   std::string folder;
   std::string writer = "laneway";        // who appends through log() and journal(), for people
@@ -51,21 +58,15 @@ struct EmbeddedOptions {
   bool allow_network_folder = false;
   bool accept_lost_records =
       false;  // open although acknowledged writes are missing: an operator has seen the message
-  std::function<LogTime()> clock;                    // wall clock when empty
-  std::function<void(const CommitInfo&)> on_commit;  // on the committer thread; for metrics
+  std::function<LogTime()> clock;                      // wall clock when empty
+  std::function<void(const CommitInfo&)> on_commit;    // on the committer thread; for metrics
+  std::function<void(const EngineHealth&)> on_health;  // it has changed; on the committer thread
 
   // For tests.
   std::function<int64_t(const std::string&)> file_system_magic;  // statfs's f_type
   std::function<int(std::string_view op, std::string_view path)>
       io_hook;                           // "create", "append", "sync" → errno or 0
   std::function<uint64_t()> free_bytes;  // of the volume
-};
-
-struct EngineHealth {
-  bool ok = true;
-  bool disk_full = false;  // appends are refused until there is space again
-  bool failed = false;     // final: the process should end, and open the folder again
-  std::string message;
 };
 
 struct EngineStats {

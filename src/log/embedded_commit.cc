@@ -14,6 +14,8 @@
 namespace laneway::log {
 namespace {
 
+constexpr std::string_view kGoesOn =
+    "; what is to be written waits, and goes on by itself when there is space";
 constexpr auto kRecoverEvery = std::chrono::milliseconds(100);
 constexpr auto kIdleAfter = std::chrono::seconds(5);
 constexpr uint64_t kIdleRecentBytes = 1 << 20;
@@ -40,7 +42,7 @@ void Engine::RunCommitter() {
       }
       if (IsNoSpace(status) && !file_system_->sync_failed()) {
         reopen_needed_ = true;
-        SetDiskFull(true, Cat("the disk of ", options_.folder, " is full"));
+        SetDiskFull(true, Cat("the disk of ", options_.folder, " is full", kGoesOn));
       } else {
         Fail(Cat("the record log in ", options_.folder, " failed in the background: ", status.ToString()));
       }
@@ -134,7 +136,7 @@ void Engine::Admit(Request& request, uint64_t free_bytes) {
   if (!reopen_needed_ && free_bytes >= reserve) return;
   if (!disk_full_) {
     SetDiskFull(true, Cat("the disk of ", options_.folder, " is full: ", free_bytes, " bytes are free, ",
-                          reserve_bytes_, " are kept in reserve"));
+                          reserve_bytes_, " are kept in reserve", kGoesOn));
   }
   request.status = absl::ResourceExhaustedError(Health().message);
 }
@@ -269,7 +271,7 @@ absl::Status Engine::Conclude(const rocksdb::Status& written, bool synced) {
     // not written to any more.
     background_error_ = false;
     reopen_needed_ = true;
-    SetDiskFull(true, Cat("the disk of ", options_.folder, " is full"));
+    SetDiskFull(true, Cat("the disk of ", options_.folder, " is full", kGoesOn));
     return absl::ResourceExhaustedError(Health().message);
   }
   Fail(Cat(
@@ -344,19 +346,23 @@ uint64_t Engine::FreeBytes() const {
 
 void Engine::SetDiskFull(bool full, std::string message) {
   disk_full_ = full;
-  const std::lock_guard lock(health_mutex_);
-  if (health_.failed) return;
-  health_.ok = !full;
-  health_.disk_full = full;
-  health_.message = std::move(message);
+  SetHealth({.ok = !full, .disk_full = full, .failed = false, .message = std::move(message)});
+}
+
+void Engine::SetHealth(EngineHealth health) {
+  {
+    const std::lock_guard lock(health_mutex_);
+    if (health_.failed) return;
+    const bool same = health.ok == health_.ok && health.failed == health_.failed;
+    health_ = health;
+    if (same) return;
+  }
+  if (options_.on_health) options_.on_health(health);
 }
 
 void Engine::Fail(std::string message) {
   if (failed_) return;
-  {
-    const std::lock_guard lock(health_mutex_);
-    health_ = {.ok = false, .disk_full = false, .failed = true, .message = std::move(message)};
-  }
+  SetHealth({.ok = false, .disk_full = false, .failed = true, .message = std::move(message)});
   failed_ = true;
 }
 

@@ -102,6 +102,7 @@ class Engine final : public EmbeddedEngine {
   void AfterIdle();
   uint64_t FreeBytes() const;
   void SetDiskFull(bool full, std::string message);
+  void SetHealth(EngineHealth health);
   void Fail(std::string message);
   void TryToRecover();
   void DeleteTrimmed(Partition& partition);

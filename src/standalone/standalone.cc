@@ -124,6 +124,7 @@ absl::Status Standalone::OpenLog() {
         metrics != nullptr && commit.synced)
       metrics->OnAppend(commit.seconds);
   };
+  log.on_health = options_.on_log_health;
   auto engine = log::EmbeddedEngine::Open(std::move(log));
   if (!engine.ok()) return engine.status();
   engine_ = std::move(*engine);

@@ -53,7 +53,8 @@ struct StandaloneOptions {
   std::string version;
   std::function<void(const v1::Alert&)> on_alert;  // on the fold's loop
   std::function<void(const WorkerId&, const std::string&)>
-      on_line;                                        // "Worker Lost (silent for 30 s)"; on the fold's loop
+      on_line;  // "Worker Lost (silent for 30 s)"; on the fold's loop
+  std::function<void(const log::EngineHealth&)> on_log_health;  // it has changed; on a thread of the log's
   std::function<void(const absl::Status&)> on_fatal;  // any thread: the process should end, and say why
 };
 

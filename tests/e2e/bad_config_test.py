@@ -1,6 +1,7 @@
 """Wrong configuration and wrong surroundings: each start ends with 2 or 1, tells everything that is wrong at once, and what to do."""
 import json
 import os
+import socket
 import subprocess
 
 import fleet as e2e
@@ -122,7 +123,24 @@ def second_fleet():
     fleet.remove()
 
 
+def taken_addresses():
+    """An address that was asked for must be had; of a batch run nobody asked for one."""
+    for setting in ("api.listen", "metrics.listen"):
+        fleet = new_fleet()
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))
+            holder.listen()
+            address = "127.0.0.1:%d" % holder.getsockname()[1]
+            fleet.settings = ["%s=%s" % (setting, address)]
+            if setting == "api.listen":
+                fleet.listen = address
+            run(fleet, "%s taken" % setting, OTHER, address, "taken by another process")
+            run(fleet, "%s taken, without an end" % setting, OTHER, address, "taken by another process", flags=())
+        fleet.remove()
+
+
 configurations()
 folders()
+taken_addresses()
 second_fleet()
 failures.end()

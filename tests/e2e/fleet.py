@@ -123,7 +123,7 @@ class Fleet:
 
     def command(self, *flags):
         words = [BINARY, "up", "--zone", self.zone, "--data", self.data, "--listen", self.listen, "--set", "metrics.listen=off"]
-        for setting in self.settings:
+        for setting in self.settings:  # a later one counts
             words += ["--set", setting]
         return words + list(flags) + self.work
 
