@@ -20,10 +20,10 @@
 #include "cli/exit_codes.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "node/node.h"
 #include "ops/clock.h"
 #include "ops/logging.h"
 #include "ops/version.h"
-#include "standalone/standalone.h"
 
 namespace laneway::cli {
 namespace {
@@ -68,7 +68,7 @@ uint64_t Count(const std::array<uint64_t, kTaskStates>& states, TaskState state)
   return states[static_cast<size_t>(state)];
 }
 
-void ShowProgress(ProgressBar& bar, const standalone::TallyView& view) {
+void ShowProgress(ProgressBar& bar, const node::TallyView& view) {
   const uint64_t ended = Count(view.tasks_ended, TaskState::kSucceeded) +
                          Count(view.tasks_ended, TaskState::kDead) +
                          Count(view.tasks_ended, TaskState::kCancelled);
@@ -95,8 +95,8 @@ uint64_t FilesBelow(const std::string& folder) {
   return files;
 }
 
-void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView& zone,
-                  const std::string& zone_path, double seconds) {
+void PrintSummary(const node::TallyView& view, const dispatcher::ZoneView& zone, const std::string& zone_path,
+                  double seconds) {
   const uint64_t succeeded = Count(view.tasks_ended, TaskState::kSucceeded),
                  dead = Count(view.tasks_ended, TaskState::kDead),
                  cancelled = Count(view.tasks_ended, TaskState::kCancelled);
@@ -129,7 +129,7 @@ void PrintSummary(const standalone::TallyView& view, const dispatcher::ZoneView&
                 100 * tally.busy_seconds / std::max(seconds, 0.001));
   }
   if (!view.dead.empty()) std::printf("\nDead letters\n");
-  for (const standalone::DeadTask& task : view.dead) {
+  for (const node::DeadTask& task : view.dead) {
     std::string reason = task.reason.substr(0, task.reason.find('\n'));
     std::printf("  %s  %s  after %u attempt%s: %s\n", task.job.c_str(), task.name.c_str(), task.attempts,
                 task.attempts == 1 ? "" : "s", reason.c_str());
@@ -144,8 +144,8 @@ int ExitFor(const absl::Status& status) {
   return absl::IsInvalidArgument(status) ? kUsage : kFailed;
 }
 
-standalone::StandaloneOptions FleetOptions(const ops::EffectiveConfig& config) {
-  standalone::StandaloneOptions fleet;
+node::NodeOptions FleetOptions(const ops::EffectiveConfig& config) {
+  node::NodeOptions fleet;
   fleet.config = config.values;
   fleet.api_token = config.api_token;
   fleet.version = std::string(ops::Version());
@@ -171,7 +171,7 @@ std::string AddressText(const std::optional<ops::ListenAddress>& address) {
 
 // Runs until a signal, a fatal error, or (when wanted) until nothing is left to do. 0, or the signal's
 // number.
-int Watch(standalone::Standalone& fleet, const Signals& signals, const UpOptions& options,
+int Watch(node::Node& fleet, const Signals& signals, const UpOptions& options,
           const std::atomic<bool>& failed) {
   ProgressBar bar(StderrIsTerminal(), ops::RealClock::Get());
   const bool progress = options.until_idle && !options.quiet;
@@ -195,7 +195,7 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
   ops::InitLogging({.level = level, .json = options.json_logs, .colour = ColourWanted(StderrIsTerminal())});
   const Signals signals;
   std::atomic<bool> failed{false};
-  standalone::StandaloneOptions wanted = FleetOptions(config);
+  node::NodeOptions wanted = FleetOptions(config);
   wanted.on_fatal = [&](const absl::Status& status) {
     ops::Log(ops::LogLevel::kError, "laneway", std::string(status.message()));
     failed = true;
@@ -211,7 +211,7 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
     ops::Log(ops::LogLevel::kWarning, "laneway", "Not served: " + std::string(status.message()));
   };
   const auto begun = Steady::now();
-  auto fleet = standalone::Standalone::Start(std::move(wanted));
+  auto fleet = node::Node::Start(std::move(wanted));
   if (!fleet.ok()) return ExitFor(fleet.status());
   ops::Log(ops::LogLevel::kInfo, "laneway", "Fleet started")
       .With("workers", static_cast<uint64_t>(config.values.worker().in_process_thread_count()))
@@ -234,7 +234,7 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
   (*fleet)->Stop(Millis(config.values.worker().drain_timeout_ms()));
   stopped = true;
   impatient.join();
-  const standalone::TallyView view = (*fleet)->View();
+  const node::TallyView view = (*fleet)->View();
   if (options.until_idle && signal == 0 && !failed) {
     PrintSummary(view, zone, config.values.zone().path(),
                  std::chrono::duration<double>(Steady::now() - begun).count());

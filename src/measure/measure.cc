@@ -14,9 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "measure/raw.h"
+#include "node/node.h"
 #include "ops/config.h"
 #include "ops/random_ids.h"
-#include "standalone/standalone.h"
 
 namespace laneway::measure {
 namespace {
@@ -44,8 +44,8 @@ class Room {
   std::string path_;
 };
 
-absl::StatusOr<standalone::StandaloneOptions> FleetIn(const std::string& folder,
-                                                      const MeasureOptions& options, bool zone) {
+absl::StatusOr<node::NodeOptions> FleetIn(const std::string& folder, const MeasureOptions& options,
+                                          bool zone) {
   ops::ConfigSources sources;
   sources.flags = {{"log.data=" + folder + "/data", "--data"},
                    {"worker.in_process_thread_count=" + std::to_string(options.workers), "--workers"},
@@ -56,7 +56,7 @@ absl::StatusOr<standalone::StandaloneOptions> FleetIn(const std::string& folder,
   if (!loaded.config)
     return absl::InvalidArgumentError(loaded.problems.empty() ? "no configuration"
                                                               : loaded.problems[0].ToString());
-  standalone::StandaloneOptions fleet;
+  node::NodeOptions fleet;
   fleet.config = loaded.config->values;
   for (const std::string& name : ops::WorkerNames(fleet.config.worker())) fleet.workers.emplace_back(name);
   fleet.serve_zone = zone;
@@ -78,12 +78,12 @@ v1::Event Job(const JobId& id, const std::string& handler, uint32_t tasks) {
 // Keeps the fleet busy: submits until `count` tasks are in, never more than `window` ahead of what has ended.
 class Feeder {
  public:
-  Feeder(standalone::Standalone& fleet, std::string handler, uint64_t count, uint32_t tasks_per_job)
+  Feeder(node::Node& fleet, std::string handler, uint64_t count, uint32_t tasks_per_job)
       : fleet_(fleet), handler_(std::move(handler)), count_(count), tasks_per_job_(tasks_per_job) {}
 
   absl::Status Run(uint64_t window, const std::function<void(uint64_t)>& progress) {
     const uint32_t partitions = fleet_.fold().ledger().partitions();
-    log::Log& log = fleet_.engine().LogAs("bench");
+    log::Log& log = fleet_.backend().LogAs("bench");
     uint64_t submitted = 0;
     for (;;) {
       const uint64_t ended = Ended();
@@ -118,7 +118,7 @@ class Feeder {
     return ended[static_cast<size_t>(TaskState::kSucceeded)] + ended[static_cast<size_t>(TaskState::kDead)];
   }
 
-  standalone::Standalone& fleet_;
+  node::Node& fleet_;
   const std::string handler_;
   const uint64_t count_;
   const uint32_t tasks_per_job_;
@@ -156,7 +156,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   auto configured = FleetIn(room.path(), wide, false);
   if (!configured.ok()) return configured.status();
   const uint64_t count = options.count != 0 ? options.count : 500000;
-  auto fleet = standalone::Standalone::Start(std::move(*configured));
+  auto fleet = node::Node::Start(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const double idle_mib = ResidentMib();
   Tell(options, absl::StrCat(count, " no-op tasks, submitted and processed at the same time"));
@@ -165,7 +165,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   if (absl::Status status = feeder.Run(20000, nullptr); !status.ok()) return status;
   const std::string figures = CostJson(cost, static_cast<double>(count));
   const double per_second = static_cast<double>(count) / Since(cost.begun);
-  const log::EngineStats stats = (*fleet)->engine().Stats();
+  const log::EngineStats stats = (*fleet)->backend().Stats();
   return absl::StrFormat(
       "{\"measure\": \"tasks\", \"tasks\": %u, \"tasks_per_job\": %u, \"workers\": %u, \"capacity\": %u, %s, "
       "\"records_per_task\": %.2f, \"syncs\": %u, \"memory_idle_mib\": %.1f, "
@@ -221,12 +221,12 @@ absl::StatusOr<std::string> MeasureLatency(const MeasureOptions& options) {
   const RawWrites raw = RawSyncedWrites(room.path(), 2);
   auto configured = FleetIn(room.path(), options, false);
   if (!configured.ok()) return configured.status();
-  auto fleet = standalone::Standalone::Start(std::move(*configured));
+  auto fleet = node::Node::Start(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const uint64_t count = options.count != 0 ? options.count : 2000;
   StartWatch watch;
   (*fleet)->fold_loop().Call([&] { (*fleet)->fold().AddListener(&watch); });
-  log::Log& log = (*fleet)->engine().LogAs("bench");
+  log::Log& log = (*fleet)->backend().LogAs("bench");
   Tell(options, absl::StrFormat("%u tasks at %.0f a second", count, options.per_second));
   const Cost cost;
   for (uint64_t i = 0; i < count; i++) {
@@ -260,7 +260,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   if (wider.capacity == 0) wider.capacity = 4;
   auto configured = FleetIn(room.path(), wider, false);
   if (!configured.ok()) return configured.status();
-  auto fleet = standalone::Standalone::Start(std::move(*configured));
+  auto fleet = node::Node::Start(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const uint64_t count = options.count != 0 ? options.count : 10000;
   Tell(options, absl::StrCat(count, " children of /bin/true"));
@@ -290,7 +290,7 @@ absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
     std::ofstream(absl::StrFormat("%s/timesheet-%07u.csv", incoming, i)) << "agency,worker,hours\nA,B,7.5\n";
   Tell(options, absl::StrCat(count, " files through the zone"));
   const Cost cost;
-  auto fleet = standalone::Standalone::Start(std::move(*configured));
+  auto fleet = node::Node::Start(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   while (true) {
     const auto view = (*fleet)->View();
@@ -311,10 +311,10 @@ absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
   const uint64_t count = options.count != 0 ? options.count : 1000000;
   auto configured = FleetIn(room.path(), options, false);
   if (!configured.ok()) return configured.status();
-  const standalone::StandaloneOptions saved = *configured;
+  const node::NodeOptions saved = *configured;
   std::string filled, restarted, idle;
   {
-    auto fleet = standalone::Standalone::Start(saved);
+    auto fleet = node::Node::Start(saved);
     if (!fleet.ok()) return fleet.status();
     const double before = ResidentMib();
     const Cost idling;
@@ -322,7 +322,7 @@ absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
     idle = absl::StrFormat("\"idle_memory_mib\": %.1f, \"idle_core_percent\": %.2f", before,
                            (CpuSeconds() - idling.cpu) / Since(idling.begun) * 100);
     Tell(options, absl::StrCat(count, " tasks that have to wait"));
-    log::Log& log = (*fleet)->engine().LogAs("bench");
+    log::Log& log = (*fleet)->backend().LogAs("bench");
     std::atomic<int> flying{0};
     for (uint64_t sent = 0; sent < count;) {
       std::vector<log::NewRecord> records;
@@ -344,7 +344,7 @@ absl::StatusOr<std::string> MeasureScale(const MeasureOptions& options) {
   }
   Tell(options, "start from the snapshot");
   const Cost start;
-  auto again = standalone::Standalone::Start(saved);
+  auto again = node::Node::Start(saved);
   if (!again.ok()) return again.status();
   restarted = absl::StrFormat("\"start_from_snapshot_seconds\": %.2f", Since(start.begun));
   const uint64_t waiting = (*again)->View().tasks_now[0];

@@ -7,10 +7,10 @@
 #include <fstream>
 #include <functional>
 
+#include "node/node.h"
 #include "ops/clock.h"
 #include "ops/config.h"
 #include "ops/strict_json.h"
-#include "standalone/standalone.h"
 #include "support/temp_folder.h"
 
 namespace laneway {
@@ -128,11 +128,11 @@ class ApiTest : public ::testing::Test {
     const ops::ConfigResult config = ops::LoadConfigText(text, {.file = "laneway.json"});
     for (const auto& problem : config.problems) ADD_FAILURE() << problem.ToString();
     ASSERT_TRUE(config.config.has_value());
-    standalone::StandaloneOptions options;
+    node::NodeOptions options;
     options.config = config.config->values;
     for (const std::string& name : ops::WorkerNames(options.config.worker()))
       options.workers.emplace_back(name);
-    auto fleet = standalone::Standalone::Start(std::move(options));
+    auto fleet = node::Node::Start(std::move(options));
     ASSERT_TRUE(fleet.ok()) << fleet.status();
     fleet_ = std::move(*fleet);
     client_ = std::make_unique<Client>("http://" + fleet_->api_address()->ToString());
@@ -160,7 +160,7 @@ class ApiTest : public ::testing::Test {
   }
 
   testing::TempFolder folder_;
-  std::unique_ptr<standalone::Standalone> fleet_;
+  std::unique_ptr<node::Node> fleet_;
   std::unique_ptr<Client> client_;
 };
 
@@ -411,10 +411,10 @@ TEST_F(ApiTest, AnAddressThatIsTakenIsSaid) {
   config.mutable_zone()->set_path(other.path() + "/zone");
   config.mutable_log()->set_data(other.path() + "/data");
   config.mutable_api()->set_listen(fleet_->api_address()->ToString());
-  standalone::StandaloneOptions options;
+  node::NodeOptions options;
   options.config = config;
   options.workers.emplace_back("DTF-01");
-  const auto second = standalone::Standalone::Start(std::move(options));
+  const auto second = node::Node::Start(std::move(options));
   ASSERT_FALSE(second.ok());
   EXPECT_TRUE(absl::IsAlreadyExists(second.status()));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("api.listen"));

@@ -1,4 +1,4 @@
-// standalone.h: a whole fleet in one process: dispatcher, workers, reaper and API around one embedded log.
+// node.h: one process of the fleet: the roles it was asked to play, around one log.
 //
 // Role:       assembly: opens everything in the order in which each part may rely on the one before, and
 //             closes it in the opposite one.
@@ -23,11 +23,11 @@
 #include "dispatcher/dispatcher_runner.h"
 #include "fold/fleet_fold.h"
 #include "laneway/v1/config.pb.h"
-#include "log/embedded.h"
+#include "node/backend.h"
+#include "node/tally.h"
 #include "ops/clock.h"
 #include "ops/loop.h"
 #include "ops/secret.h"
-#include "standalone/tally.h"
 #include "worker/executor.h"
 #include "worker/worker_runner.h"
 #include "zone/posix_fs.h"
@@ -39,9 +39,9 @@ namespace laneway::reaper {
 class ReaperRunner;
 }
 
-namespace laneway::standalone {
+namespace laneway::node {
 
-struct StandaloneOptions {
+struct NodeOptions {
   v1::Config config;
   ops::Secret<std::string> api_token;
   bool api_optional = false;  // its address is taken: go on without, and say so through on_not_served
@@ -58,10 +58,10 @@ struct StandaloneOptions {
   std::function<void(const absl::Status&)> on_fatal;  // any thread: the process should end, and say why
 };
 
-class Standalone {
+class Node {
  public:
-  static absl::StatusOr<std::unique_ptr<Standalone>> Start(StandaloneOptions options);
-  ~Standalone();  // Stop(0)
+  static absl::StatusOr<std::unique_ptr<Node>> Start(NodeOptions options);
+  ~Node();  // Stop(0)
 
   // Takes nothing new, lets running scripts end for at most this long, then stops them; flushes and closes.
   void Stop(Millis drain_timeout);
@@ -73,11 +73,11 @@ class Standalone {
 
   TallyView View() const { return tally_->View(); }
   dispatcher::ZoneView Zone();
-  log::EngineHealth Health() const { return engine_->Health(); }
+  log::EngineHealth Health() const { return backend_->Health(); }
 
   ops::Loop& fold_loop() { return fold_loop_; }
   fold::FleetFold& fold() { return *fold_; }
-  log::EmbeddedEngine& engine() { return *engine_; }
+  Backend& backend() { return *backend_; }
   const dispatcher::DispatcherRunner& dispatcher() const { return *dispatcher_; }
   // Before Start returns nobody else may listen; these hear of everything that follows.
   const v1::Config& config() const { return options_.config; }
@@ -86,7 +86,7 @@ class Standalone {
   std::optional<ops::ListenAddress> metrics_address() const;
 
  private:
-  explicit Standalone(StandaloneOptions options);
+  explicit Node(NodeOptions options);
 
   absl::Status OpenLog();
   absl::Status OpenZone();
@@ -101,13 +101,13 @@ class Standalone {
   void Run();
   void TrimOld();
 
-  StandaloneOptions options_;
+  NodeOptions options_;
   std::string data_;       // absolute
   std::string zone_root_;  // absolute
   IncarnationId incarnation_;
   const ops::Clock* clock_;
   std::shared_ptr<worker::Companion> companion_;
-  std::unique_ptr<log::EmbeddedEngine> engine_;
+  std::unique_ptr<Backend> backend_;
   std::unique_ptr<zone::PosixFs> fs_;
   ops::Loop fold_loop_{"fold"};
   ops::Loop worker_loop_{"workers"};
@@ -130,4 +130,4 @@ class Standalone {
 // The options of every file's job, as the configuration has them.
 v1::JobSpec FileSpec(const v1::JobConfig& job);
 
-}  // namespace laneway::standalone
+}  // namespace laneway::node

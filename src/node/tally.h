@@ -16,7 +16,7 @@
 
 #include "fold/fleet_fold.h"
 
-namespace laneway::standalone {
+namespace laneway::node {
 
 // Times in about 4 % steps, from 1 µs to days.
 class Histogram {
@@ -88,4 +88,4 @@ class Tally : public fold::FoldListener {
   Histogram waits_;
 };
 
-}  // namespace laneway::standalone
+}  // namespace laneway::node

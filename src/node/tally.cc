@@ -1,9 +1,9 @@
-#include "standalone/tally.h"
+#include "node/tally.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace laneway::standalone {
+namespace laneway::node {
 
 void Histogram::Add(double seconds) {
   const double steps = std::log(std::max(seconds, 1e-6) / 1e-6) / std::log(1.04);
@@ -94,4 +94,4 @@ TallyView Tally::View() const {
   return view;
 }
 
-}  // namespace laneway::standalone
+}  // namespace laneway::node

@@ -1,10 +1,10 @@
 // serve.cc: the API and the metrics of a standalone fleet.
 #include <optional>
 
+#include "node/node.h"
 #include "ops/units.h"
-#include "standalone/standalone.h"
 
-namespace laneway::standalone {
+namespace laneway::node {
 namespace {
 
 constexpr std::chrono::milliseconds kGrace{500};  // for answers under way when the process ends
@@ -18,12 +18,12 @@ std::optional<ops::ListenAddress> AddressOf(const std::string& text) {
 
 }  // namespace
 
-void Standalone::OpenApi() {
+void Node::OpenApi() {
   metrics_ = std::make_unique<api::FleetMetrics>(fold_.get());
   append_times_.store(metrics_.get(), std::memory_order_release);
   api::FleetApiPorts ports{.loop = &fold_loop_,
                            .fold = fold_.get(),
-                           .log = &engine_->LogAs("api"),
+                           .log = &backend_->LogAs("api"),
                            .clock = clock_,
                            .metrics = metrics_.get()};
   ports.loops = {{"fold", &fold_loop_}, {"workers", &worker_loop_}};
@@ -45,7 +45,7 @@ void Standalone::OpenApi() {
     };
   }
   views.log_health = [this] {
-    const log::EngineHealth health = engine_->Health();
+    const log::EngineHealth health = backend_->Health();
     if (health.ok) return absl::OkStatus();
     return health.disk_full ? absl::ResourceExhaustedError(health.message)
                             : absl::UnavailableError(health.message);
@@ -53,7 +53,7 @@ void Standalone::OpenApi() {
   api_ = std::make_unique<api::FleetApi>(std::move(ports), std::move(options), std::move(views));
 }
 
-absl::Status Standalone::Serve() {
+absl::Status Node::Serve() {
   const auto start = [this](api::HttpServerOptions server, bool optional, std::vector<api::Route> routes,
                             std::unique_ptr<api::HttpServer>* to) {
     auto started = api::HttpServer::Start(std::move(server), std::move(routes));
@@ -80,20 +80,20 @@ absl::Status Standalone::Serve() {
 }
 
 // Before the loops that answer stop.
-void Standalone::StopServing() {
+void Node::StopServing() {
   if (api_server_) api_server_->Stop(kGrace);
   if (metrics_server_) metrics_server_->Stop(kGrace);
   api_->Stop();
 }
 
-std::optional<ops::ListenAddress> Standalone::api_address() const {
+std::optional<ops::ListenAddress> Node::api_address() const {
   if (!api_server_) return std::nullopt;
   return api_server_->address();
 }
 
-std::optional<ops::ListenAddress> Standalone::metrics_address() const {
+std::optional<ops::ListenAddress> Node::metrics_address() const {
   if (!metrics_server_) return std::nullopt;
   return metrics_server_->address();
 }
 
-}  // namespace laneway::standalone
+}  // namespace laneway::node

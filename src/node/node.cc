@@ -1,4 +1,4 @@
-#include "standalone/standalone.h"
+#include "node/node.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -16,7 +16,7 @@
 #include "worker/executor/make_executor.h"
 #include "worker/executor/orphans.h"
 
-namespace laneway::standalone {
+namespace laneway::node {
 namespace {
 
 constexpr Millis kPredecessorTimeout{15000};
@@ -79,18 +79,17 @@ v1::JobSpec FileSpec(const v1::JobConfig& job) {
   return spec;
 }
 
-Standalone::Standalone(StandaloneOptions options)
+Node::Node(NodeOptions options)
     : options_(std::move(options)), incarnation_(ops::NewIncarnationId()), clock_(&ops::RealClock::Get()) {
   data_ = Absolute(options_.config.log().data());
   zone_root_ = Absolute(options_.config.zone().path());
 }
 
-absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(StandaloneOptions options) {
-  std::unique_ptr<Standalone> fleet(new Standalone(std::move(options)));
-  using Step = absl::Status (Standalone::*)();
-  for (const Step step :
-       {&Standalone::OpenCompanion, &Standalone::OpenLog, &Standalone::OpenZone, &Standalone::OpenWorkers,
-        &Standalone::RegisterWorkers, &Standalone::TellLastWords, &Standalone::OpenFold}) {
+absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
+  std::unique_ptr<Node> fleet(new Node(std::move(options)));
+  using Step = absl::Status (Node::*)();
+  for (const Step step : {&Node::OpenCompanion, &Node::OpenLog, &Node::OpenZone, &Node::OpenWorkers,
+                          &Node::RegisterWorkers, &Node::TellLastWords, &Node::OpenFold}) {
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
   fleet->Run();
@@ -98,10 +97,10 @@ absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(StandaloneOptions 
   return fleet;
 }
 
-Standalone::~Standalone() { Stop(Millis(0)); }
+Node::~Node() { Stop(Millis(0)); }
 
 // First, while this process is small and has no threads: the parent of all scripts.
-absl::Status Standalone::OpenCompanion() {
+absl::Status Node::OpenCompanion() {
   std::error_code error;
   std::filesystem::create_directories(data_, error);
   if (error)
@@ -115,43 +114,21 @@ absl::Status Standalone::OpenCompanion() {
   return absl::OkStatus();
 }
 
-absl::Status Standalone::OpenLog() {
-  log::EmbeddedOptions log;
-  log.folder = data_ + "/log";
-  log.writer = "laneway";
-  log.on_commit = [this](const log::CommitInfo& commit) {
-    if (api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire);
-        metrics != nullptr && commit.synced)
-      metrics->OnAppend(commit.seconds);
+absl::Status Node::OpenLog() {
+  BackendHooks hooks;
+  hooks.on_append = [this](double seconds) {
+    api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire);
+    if (metrics != nullptr) metrics->OnAppend(seconds);
   };
-  log.on_health = options_.on_log_health;
-  auto engine = log::EmbeddedEngine::Open(std::move(log));
-  if (!engine.ok()) return engine.status();
-  engine_ = std::move(*engine);
-  const auto& config = options_.config.log();
-  const std::pair<log::Topic, uint32_t> topics[] = {
-      {log::Topic::kEvents, config.event_partitions()},
-      {log::Topic::kLanes,
-       std::max<uint32_t>(config.lanes(), static_cast<uint32_t>(options_.workers.size()))},
-      {log::Topic::kHeartbeats, 1},
-      {log::Topic::kBrowserHealth, 1},
-      {log::Topic::kControl, 1},
-      {log::Topic::kDeadLetter, 1},
-      {log::Topic::kAlerts, 1}};
-  for (const auto& [topic, partitions] : topics) {
-    if (absl::Status status = engine_->log().EnsureTopic(topic, partitions); !status.ok()) return status;
-  }
-  const auto events = engine_->log().Partitions(log::Topic::kEvents);
-  if (!events.ok()) return events.status();
-  if (*events != config.event_partitions()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the log in ", data_, " has ", *events, " partitions of events, the configuration says ",
-        config.event_partitions(), ": set log.event_partitions to ", *events, " (it cannot change)"));
-  }
+  hooks.on_health = options_.on_log_health;
+  auto backend = OpenBackend(options_.config.log(), data_, static_cast<uint32_t>(options_.workers.size()),
+                             std::move(hooks));
+  if (!backend.ok()) return backend.status();
+  backend_ = std::move(*backend);
   return companion_->Configure(data_, incarnation_);
 }
 
-absl::Status Standalone::OpenZone() {
+absl::Status Node::OpenZone() {
   std::error_code error;
   std::filesystem::create_directories(zone_root_, error);
   if (error)
@@ -163,14 +140,14 @@ absl::Status Standalone::OpenZone() {
   return ZoneError(zone_root_, zone::Zone(fs_.get(), incarnation_).Prepare());
 }
 
-absl::Status Standalone::OpenWorkers() {
+absl::Status Node::OpenWorkers() {
   executor_ = worker::MakeExecutor(companion_,
                                    [this](worker::ExecutorEvent event) { workers_->OnExecutorEvent(event); });
   worker::RunnerPorts ports{.loop = &worker_loop_,
                             .clock = clock_,
-                            .log = &engine_->LogAs("worker"),
-                            .journal = &engine_->JournalAs("worker"),
-                            .store = &engine_->store(),
+                            .log = &backend_->LogAs("worker"),
+                            .journal = &backend_->JournalAs("worker"),
+                            .store = &backend_->store(),
                             .executor = executor_.get(),
                             .fs = fs_.get()};
   worker::RunnerOptions runner;
@@ -183,14 +160,14 @@ absl::Status Standalone::OpenWorkers() {
       options_.on_fatal(absl::Status(status.code(), absl::StrCat(worker.name, ": ", status.message())));
   });
   for (const WorkerId& id : options_.workers) {
-    auto opened = worker::OpenWorkerStore(engine_->store(), id, ops::NewStoreId(), clock_->Wall());
+    auto opened = worker::OpenWorkerStore(backend_->store(), id, ops::NewStoreId(), clock_->Wall());
     if (!opened.ok()) return opened.status();
     std::vector<worker::Survivor> survivors;
     for (const worker::ChildNote& child : opened->children) survivors.push_back({child.pid, child.pid_start});
     worker::StopSurvivors(survivors);
     if (!survivors.empty())
-      engine_->store().Commit({worker::ForgetChildrenOp(id)}, log::Durability::kBuffered,
-                              [](const absl::Status&) {});
+      backend_->store().Commit({worker::ForgetChildrenOp(id)}, log::Durability::kBuffered,
+                               [](const absl::Status&) {});
     opened_.push_back(std::move(*opened));
     companion_->AddWorker(id, incarnation_);
   }
@@ -199,7 +176,7 @@ absl::Status Standalone::OpenWorkers() {
 
 // The members of this fleet: those the configuration names; who was here before and is not named any more has
 // left for good.
-absl::Status Standalone::RegisterWorkers() {
+absl::Status Node::RegisterWorkers() {
   std::vector<log::NewRecord> records;
   const auto add = [&](const v1::WorkerRegistered& registered) {
     v1::ControlRecord control;
@@ -221,10 +198,10 @@ absl::Status Standalone::RegisterWorkers() {
     add(registered);
   }
   Members before;
-  const auto range = engine_->log().Range({log::Topic::kControl, 0});
+  const auto range = backend_->LogAs("laneway").Range({log::Topic::kControl, 0});
   if (!range.ok()) return range.status();
   for (Offset next = range->first; next < range->next;) {
-    auto batch = engine_->log().Read({log::Topic::kControl, 0}, next, 1 << 20);
+    auto batch = backend_->LogAs("laneway").Read({log::Topic::kControl, 0}, next, 1 << 20);
     if (!batch.ok()) return batch.status();
     for (const log::RecordView& record : batch->records) {
       v1::ControlRecord control;
@@ -233,7 +210,7 @@ absl::Status Standalone::RegisterWorkers() {
     }
     next = batch->next_offset;
   }
-  const auto beats = engine_->log().Range({log::Topic::kHeartbeats, 0});
+  const auto beats = backend_->LogAs("laneway").Range({log::Topic::kHeartbeats, 0});
   if (!beats.ok()) return beats.status();
   for (const auto& [id, member] : before.all()) {
     if (!member.registered || named.contains(id.name)) continue;
@@ -249,12 +226,12 @@ absl::Status Standalone::RegisterWorkers() {
     records.push_back(
         fold::RecordOf(lost, fold::PartitionOf(lost, options_.config.log().event_partitions())));
   }
-  return AppendAndWait(engine_->log(), std::move(records));
+  return AppendAndWait(backend_->LogAs("laneway"), std::move(records));
 }
 
 // What the companion of a process that died saw and stopped (rule R2: appended after the scripts were
 // stopped).
-absl::Status Standalone::TellLastWords() {
+absl::Status Node::TellLastWords() {
   for (const worker::LastWordsFile& file : worker::ReadLastWords(data_)) {
     std::vector<log::NewRecord> records;
     for (const v1::WorkerLost& lost : file.words.lost()) {
@@ -268,13 +245,14 @@ absl::Status Standalone::TellLastWords() {
       records.push_back(
           fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));
     }
-    if (absl::Status status = AppendAndWait(engine_->log(), std::move(records)); !status.ok()) return status;
+    if (absl::Status status = AppendAndWait(backend_->LogAs("laneway"), std::move(records)); !status.ok())
+      return status;
     if (absl::Status status = worker::ForgetLastWords(file); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status Standalone::OpenFold() {
+absl::Status Node::OpenFold() {
   const v1::Config& config = options_.config;
   std::vector<std::string> environment;
   for (const auto& [name, value] : ops::ProcessEnvironment())
@@ -302,14 +280,14 @@ absl::Status Standalone::OpenFold() {
   fold::FoldOptions folding;
   folding.event_partitions = config.log().event_partitions();
   folding.on_fatal = options_.on_fatal;
-  fold_ = std::make_unique<fold::FleetFold>(folding, &fold_loop_, &engine_->LogAs("dispatcher"),
-                                            &engine_->store(), clock_);
+  fold_ = std::make_unique<fold::FleetFold>(folding, &fold_loop_, &backend_->LogAs("dispatcher"),
+                                            &backend_->store(), clock_);
 
   dispatcher::RunnerOptions dispatching;
   dispatching.dispatcher.incarnation = incarnation_;
   dispatching.dispatcher.placement = Limits(config.placement());
   dispatching.dispatcher.file_spec = FileSpec(config.job());
-  const auto lanes = engine_->log().Partitions(log::Topic::kLanes);
+  const auto lanes = backend_->LogAs("laneway").Partitions(log::Topic::kLanes);
   if (!lanes.ok()) return lanes.status();
   dispatching.dispatcher.lanes = *lanes;
   dispatching.dispatcher.retention = Millis(config.log().retention_ms());
@@ -319,12 +297,12 @@ absl::Status Standalone::OpenFold() {
   dispatching.watch_zone = options_.serve_zone;
   dispatching.on_alert = options_.on_alert;
   dispatcher_ = std::make_unique<dispatcher::DispatcherRunner>(
-      dispatching, &fold_loop_, fold_.get(), &engine_->LogAs("dispatcher"), fs_.get(), clock_);
+      dispatching, &fold_loop_, fold_.get(), &backend_->LogAs("dispatcher"), fs_.get(), clock_);
   reaper::ReaperOptions reaping;
   reaping.limits.heartbeat_timeout = Millis(config.health().heartbeat_timeout_ms());
   reaping.limits.browser_timeout = Millis(config.health().browser_timeout_ms());
   reaper_ = std::make_unique<reaper::ReaperRunner>(
-      reaper::ReaperPorts{&fold_loop_, &engine_->LogAs("reaper"), fold_.get()}, reaping, 1,
+      reaper::ReaperPorts{&fold_loop_, &backend_->LogAs("reaper"), fold_.get()}, reaping, 1,
       [this](const reaper::Line& line) {
         if (options_.on_line) options_.on_line(line.worker, line.text);
       });
@@ -338,7 +316,7 @@ absl::Status Standalone::OpenFold() {
   return fold_->Open();
 }
 
-void Standalone::Run() {
+void Node::Run() {
   running_ = true;
   fold_loop_.Start();
   worker_loop_.Start();
@@ -355,14 +333,14 @@ void Standalone::Run() {
 
 // What is older than the retention goes, record batch by record batch. Events a snapshot does not cover yet
 // stay.
-void Standalone::TrimOld() {
+void Node::TrimOld() {
   const std::pair<log::Topic, Millis> topics[] = {
       {log::Topic::kEvents, Millis(options_.config.log().retention_ms())},
       {log::Topic::kDeadLetter, Millis(options_.config.log().retention_ms())},
       {log::Topic::kAlerts, Millis(30LL * 24 * 3600 * 1000)},
       {log::Topic::kHeartbeats, Millis(24LL * 3600 * 1000)},
       {log::Topic::kBrowserHealth, Millis(24LL * 3600 * 1000)}};
-  log::Log& log = engine_->log();
+  log::Log& log = backend_->LogAs("laneway");
   for (const auto& [topic, retention] : topics) {
     for (uint32_t partition = 0; partition < log.Partitions(topic).value_or(0); partition++) {
       const auto range = log.Range({topic, partition});
@@ -381,11 +359,11 @@ void Standalone::TrimOld() {
   fold_loop_.RunAfter(std::chrono::hours(1), [this] { TrimOld(); });
 }
 
-dispatcher::ZoneView Standalone::Zone() {
+dispatcher::ZoneView Node::Zone() {
   return fold_loop_.Call([this] { return dispatcher_->zone_view(); }).value_or(dispatcher::ZoneView{});
 }
 
-bool Standalone::Idle() {
+bool Node::Idle() {
   return fold_loop_
       .Call([this] {
         return fold_->ledger().open_jobs() == 0 && fold_->Lag() == 0 &&
@@ -394,11 +372,11 @@ bool Standalone::Idle() {
       .value_or(false);
 }
 
-void Standalone::Hurry() {
+void Node::Hurry() {
   worker_loop_.Post([this] { workers_->BeginShutdown(worker::Shutdown::kAtOnce, Millis(0), [] {}); });
 }
 
-void Standalone::Stop(Millis drain_timeout) {
+void Node::Stop(Millis drain_timeout) {
   if (!std::exchange(running_, false)) return;
   StopServing();
   fold_loop_.Call([this] { dispatcher_->Stop(); });  // places nothing more
@@ -424,8 +402,8 @@ void Standalone::Stop(Millis drain_timeout) {
   append_times_ = nullptr;
   fold_.reset();
   api_.reset();
-  engine_.reset();
+  backend_.reset();
   companion_.reset();
 }
 
-}  // namespace laneway::standalone
+}  // namespace laneway::node
