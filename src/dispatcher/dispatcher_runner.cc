@@ -74,10 +74,15 @@ absl::Status DispatcherRunner::Start() {
   }
   zone_loop_.Start();
   started_ = true;
-  core_->SetOwner(true, Now(), &commands_);
-  Flush();
   Tick();
   return absl::OkStatus();
+}
+
+void DispatcherRunner::SetOwner(bool owner) {
+  owner_ = owner;
+  if (!started_ || stopped_) return;
+  core_->SetOwner(owner, Now(), &commands_);
+  Flush();
 }
 
 void DispatcherRunner::Stop() {
@@ -153,7 +158,7 @@ void DispatcherRunner::StandAgainLater() {
     options_.dispatcher.incarnation = ops::NewIncarnationId();
     MakeCore();  // the zone's loop has nothing of the old one left to do
     look_wanted_ = true;
-    core_->SetOwner(true, Now(), &commands_);
+    core_->SetOwner(owner_, Now(), &commands_);
     Flush();
   });
 }

@@ -50,8 +50,11 @@ class DispatcherRunner : public fold::FoldListener {
                    const ops::Clock* clock);
   ~DispatcherRunner() override;
 
-  absl::Status Start();  // on the loop: stands for election, begins to look at incoming/
-  void Stop();           // on the loop: decides nothing more; waits for the zone's work under way
+  absl::Status Start();  // on the loop: follows the fold as a standby
+  // On the loop: the control partition is this process's, or not any more (rule E1). As its owner it stands
+  // for election, and looks at incoming/ when it is active.
+  void SetOwner(bool owner);
+  void Stop();  // on the loop: decides nothing more; waits for the zone's work under way
 
   void OnEvent(uint32_t partition, Offset offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
                std::span<const Change> changes) override;
@@ -104,6 +107,7 @@ class DispatcherRunner : public fold::FoldListener {
   Commands commands_;
   ZoneWork pending_;
   bool started_ = false;
+  bool owner_ = false;
   bool stopped_ = false;
   bool zone_busy_ = false;
   bool looking_ = false;

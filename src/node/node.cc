@@ -25,15 +25,6 @@ std::string Absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
-// Waits for an append, before any loop runs.
-absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
-  if (records.empty()) return absl::OkStatus();
-  std::promise<absl::Status> done;
-  log.Append(std::move(records),
-             [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
-  return done.get_future().get();
-}
-
 // What a user can mend: where it is, and how.
 absl::Status ZoneError(const std::string& zone, const absl::Status& status) {
   if (status.ok()) return status;
@@ -88,8 +79,9 @@ Node::Node(NodeOptions options)
 absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
   std::unique_ptr<Node> fleet(new Node(std::move(options)));
   using Step = absl::Status (Node::*)();
-  for (const Step step : {&Node::OpenCompanion, &Node::OpenLog, &Node::OpenZone, &Node::OpenWorkers,
-                          &Node::RegisterWorkers, &Node::TellLastWords, &Node::OpenFold}) {
+  for (const Step step :
+       {&Node::OpenData, &Node::OpenCompanion, &Node::OpenLog, &Node::OpenZone, &Node::OpenWorkers,
+        &Node::RegisterWorkers, &Node::TellLastWords, &Node::AddWorkers, &Node::OpenFold}) {
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
   fleet->Run();
@@ -99,13 +91,18 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
 
 Node::~Node() { Stop(Millis(0)); }
 
-// First, while this process is small and has no threads: the parent of all scripts.
-absl::Status Node::OpenCompanion() {
+absl::Status Node::OpenData() {
   std::error_code error;
   std::filesystem::create_directories(data_, error);
   if (error)
     return absl::FailedPreconditionError(
         absl::StrCat("cannot make the data folder ", data_, ": ", error.message()));
+  return absl::OkStatus();
+}
+
+// First, while this process is small and has no threads: the parent of all scripts.
+absl::Status Node::OpenCompanion() {
+  if (!options_.roles.workers) return absl::OkStatus();
   if (absl::Status status = worker::Companion::WaitForPredecessor(data_, kPredecessorTimeout); !status.ok())
     return status;
   auto companion = worker::Companion::Launch();
@@ -125,10 +122,11 @@ absl::Status Node::OpenLog() {
                              std::move(hooks));
   if (!backend.ok()) return backend.status();
   backend_ = std::move(*backend);
-  return companion_->Configure(data_, incarnation_);
+  return companion_ ? companion_->Configure(data_, incarnation_) : absl::OkStatus();
 }
 
 absl::Status Node::OpenZone() {
+  if (!options_.roles.dispatcher && !options_.roles.workers) return absl::OkStatus();
   std::error_code error;
   std::filesystem::create_directories(zone_root_, error);
   if (error)
@@ -140,154 +138,36 @@ absl::Status Node::OpenZone() {
   return ZoneError(zone_root_, zone::Zone(fs_.get(), incarnation_).Prepare());
 }
 
-absl::Status Node::OpenWorkers() {
-  executor_ = worker::MakeExecutor(companion_,
-                                   [this](worker::ExecutorEvent event) { workers_->OnExecutorEvent(event); });
-  worker::RunnerPorts ports{.loop = &worker_loop_,
-                            .clock = clock_,
-                            .log = &backend_->LogAs("worker"),
-                            .journal = &backend_->JournalAs("worker"),
-                            .store = &backend_->store(),
-                            .executor = executor_.get(),
-                            .fs = fs_.get()};
-  worker::RunnerOptions runner;
-  runner.event_partitions = options_.config.log().event_partitions();
-  runner.version = options_.version;
-  runner.worker_log = options_.serve_zone;
-  workers_ = std::make_unique<worker::WorkerRunner>(ports, runner);
-  workers_->OnFatal([this](const WorkerId& worker, const absl::Status& status) {
-    if (options_.on_fatal)
-      options_.on_fatal(absl::Status(status.code(), absl::StrCat(worker.name, ": ", status.message())));
-  });
-  for (const WorkerId& id : options_.workers) {
-    auto opened = worker::OpenWorkerStore(backend_->store(), id, ops::NewStoreId(), clock_->Wall());
-    if (!opened.ok()) return opened.status();
-    std::vector<worker::Survivor> survivors;
-    for (const worker::ChildNote& child : opened->children) survivors.push_back({child.pid, child.pid_start});
-    worker::StopSurvivors(survivors);
-    if (!survivors.empty())
-      backend_->store().Commit({worker::ForgetChildrenOp(id)}, log::Durability::kBuffered,
-                               [](const absl::Status&) {});
-    opened_.push_back(std::move(*opened));
-    companion_->AddWorker(id, incarnation_);
-  }
-  return absl::OkStatus();
-}
-
-// The members of this fleet: those the configuration names; who was here before and is not named any more has
-// left for good.
-absl::Status Node::RegisterWorkers() {
-  std::vector<log::NewRecord> records;
-  const auto add = [&](const v1::WorkerRegistered& registered) {
-    v1::ControlRecord control;
-    *control.mutable_worker_registered() = registered;
-    records.push_back({.to = {log::Topic::kControl, 0},
-                       .type = log::RecordType::kControlRecord,
-                       .key = registered.worker(),
-                       .value = control.SerializeAsString()});
-  };
-  std::set<std::string> named;
-  for (size_t i = 0; i < options_.workers.size(); i++) {
-    named.insert(options_.workers[i].name);
-    v1::WorkerRegistered registered;
-    registered.set_worker(options_.workers[i].name);
-    registered.set_incarnation(incarnation_.ToBytes());
-    registered.set_store(opened_[i].store.ToBytes());
-    registered.set_capacity(options_.config.worker().capacity());
-    for (const std::string& label : options_.config.worker().labels()) registered.add_labels(label);
-    add(registered);
-  }
-  Members before;
-  const auto range = backend_->LogAs("laneway").Range({log::Topic::kControl, 0});
-  if (!range.ok()) return range.status();
-  for (Offset next = range->first; next < range->next;) {
-    auto batch = backend_->LogAs("laneway").Read({log::Topic::kControl, 0}, next, 1 << 20);
-    if (!batch.ok()) return batch.status();
-    for (const log::RecordView& record : batch->records) {
-      v1::ControlRecord control;
-      if (control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size())))
-        before.OnControl(control, record.offset);
-    }
-    next = batch->next_offset;
-  }
-  const auto beats = backend_->LogAs("laneway").Range({log::Topic::kHeartbeats, 0});
-  if (!beats.ok()) return beats.status();
-  for (const auto& [id, member] : before.all()) {
-    if (!member.registered || named.contains(id.name)) continue;
-    v1::WorkerRegistered gone;
-    gone.set_worker(id.name);
-    gone.set_removed(true);
-    add(gone);
-    v1::Event lost;
-    lost.mutable_worker_lost()->set_worker(id.name);
-    // Judges what it has said so far, and nothing that it says when it is named again.
-    lost.mutable_worker_lost()->set_heartbeat_offset(beats->next);
-    lost.mutable_worker_lost()->set_reason("removed");
-    records.push_back(
-        fold::RecordOf(lost, fold::PartitionOf(lost, options_.config.log().event_partitions())));
-  }
-  return AppendAndWait(backend_->LogAs("laneway"), std::move(records));
-}
-
-// What the companion of a process that died saw and stopped (rule R2: appended after the scripts were
-// stopped).
-absl::Status Node::TellLastWords() {
-  for (const worker::LastWordsFile& file : worker::ReadLastWords(data_)) {
-    std::vector<log::NewRecord> records;
-    for (const v1::WorkerLost& lost : file.words.lost()) {
-      // A worker that starts again on its own store reports itself what was interrupted, and goes on with
-      // what it had queued: called lost as well, its queue would run here and, republished, elsewhere.
-      if (std::find(options_.workers.begin(), options_.workers.end(), WorkerId(lost.worker())) !=
-          options_.workers.end())
-        continue;
-      v1::Event event;
-      *event.mutable_worker_lost() = lost;
-      records.push_back(
-          fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));
-    }
-    if (absl::Status status = AppendAndWait(backend_->LogAs("laneway"), std::move(records)); !status.ok())
-      return status;
-    if (absl::Status status = worker::ForgetLastWords(file); !status.ok()) return status;
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Node::OpenFold() {
-  const v1::Config& config = options_.config;
-  std::vector<std::string> environment;
-  for (const auto& [name, value] : ops::ProcessEnvironment())
-    environment.push_back(absl::StrCat(name, "=", value));
-  for (size_t i = 0; i < options_.workers.size(); i++) {
-    worker::RunnerWorker one;
-    one.options.id = options_.workers[i];
-    one.options.store = opened_[i].store;
-    one.options.incarnation = incarnation_;
-    one.options.capacity = config.worker().capacity();
-    one.options.labels.assign(config.worker().labels().begin(), config.worker().labels().end());
-    one.options.heartbeat_interval = Millis(config.health().heartbeat_interval_ms());
-    one.options.heartbeat_timeout = Millis(config.health().heartbeat_timeout_ms());
-    one.context.worker = options_.workers[i];
-    one.context.zone_root = zone_root_;
-    one.context.environment = environment;
-    one.context.environment_allowed.assign(config.worker().environment().begin(),
-                                           config.worker().environment().end());
-    one.context.kill_grace = Millis(config.worker().kill_grace_ms());
-    one.context.log_bytes_max = config.worker().log_size_max();
-    one.context.processes_max = config.worker().processes_max();
-    one.opened = std::move(opened_[i]);
-    if (absl::Status status = workers_->Add(std::move(one)); !status.ok()) return status;
-  }
+  if (!options_.roles.folds()) return absl::OkStatus();
   fold::FoldOptions folding;
-  folding.event_partitions = config.log().event_partitions();
+  folding.event_partitions = options_.config.log().event_partitions();
   folding.on_fatal = options_.on_fatal;
   fold_ = std::make_unique<fold::FleetFold>(folding, &fold_loop_, &backend_->LogAs("dispatcher"),
                                             &backend_->store(), clock_);
+  if (options_.roles.dispatcher) {
+    if (absl::Status status = OpenDispatcher(); !status.ok()) return status;
+    fold_->AddListener(dispatcher_.get());
+  }
+  if (options_.roles.reaper) {
+    OpenReaper();
+    fold_->AddListener(reaper_.get());
+  }
+  tally_ = std::make_unique<Tally>(fold_.get());
+  OpenApi();
+  fold_->AddListener(tally_.get());
+  fold_->AddListener(metrics_.get());
+  fold_->AddListener(api_.get());
+  return fold_->Open();
+}
 
+absl::Status Node::OpenDispatcher() {
+  const v1::Config& config = options_.config;
   dispatcher::RunnerOptions dispatching;
   dispatching.dispatcher.incarnation = incarnation_;
   dispatching.dispatcher.placement = Limits(config.placement());
   dispatching.dispatcher.file_spec = FileSpec(config.job());
-  const auto lanes = backend_->LogAs("laneway").Partitions(log::Topic::kLanes);
+  const auto lanes = backend_->LogAs("dispatcher").Partitions(log::Topic::kLanes);
   if (!lanes.ok()) return lanes.status();
   dispatching.dispatcher.lanes = *lanes;
   dispatching.dispatcher.retention = Millis(config.log().retention_ms());
@@ -298,37 +178,39 @@ absl::Status Node::OpenFold() {
   dispatching.on_alert = options_.on_alert;
   dispatcher_ = std::make_unique<dispatcher::DispatcherRunner>(
       dispatching, &fold_loop_, fold_.get(), &backend_->LogAs("dispatcher"), fs_.get(), clock_);
+  return absl::OkStatus();
+}
+
+void Node::OpenReaper() {
+  const v1::HealthConfig& health = options_.config.health();
   reaper::ReaperOptions reaping;
-  reaping.limits.heartbeat_timeout = Millis(config.health().heartbeat_timeout_ms());
-  reaping.limits.browser_timeout = Millis(config.health().browser_timeout_ms());
+  reaping.limits.heartbeat_timeout = Millis(health.heartbeat_timeout_ms());
+  reaping.limits.browser_timeout = Millis(health.browser_timeout_ms());
   reaper_ = std::make_unique<reaper::ReaperRunner>(
       reaper::ReaperPorts{&fold_loop_, &backend_->LogAs("reaper"), fold_.get()}, reaping, 1,
       [this](const reaper::Line& line) {
         if (options_.on_line) options_.on_line(line.worker, line.text);
       });
-  tally_ = std::make_unique<Tally>(fold_.get());
-  OpenApi();
-  fold_->AddListener(dispatcher_.get());
-  fold_->AddListener(reaper_.get());
-  fold_->AddListener(tally_.get());
-  fold_->AddListener(metrics_.get());
-  fold_->AddListener(api_.get());
-  return fold_->Open();
 }
 
 void Node::Run() {
   running_ = true;
   fold_loop_.Start();
   worker_loop_.Start();
-  fold_loop_.Call([this] {
-    tally_->Begin();
-    metrics_->Begin();
-    api_->Begin();
-    fold_->Follow();
+  if (fold_) fold_loop_.Call([this] { RunFold(); });
+  if (workers_) worker_loop_.Call([this] { workers_->Start(); });
+}
+
+void Node::RunFold() {
+  tally_->Begin();
+  metrics_->Begin();
+  api_->Begin();
+  fold_->Follow();
+  if (dispatcher_) {
     (void)dispatcher_->Start();
-    TrimOld();
-  });
-  worker_loop_.Call([this] { workers_->Start(); });
+    if (!backend_->shared()) dispatcher_->SetOwner(true);
+  }
+  if (!backend_->shared()) TrimOld();
 }
 
 // What is older than the retention goes, record batch by record batch. Events a snapshot does not cover yet
@@ -360,50 +242,65 @@ void Node::TrimOld() {
 }
 
 dispatcher::ZoneView Node::Zone() {
+  if (!dispatcher_) return {};
   return fold_loop_.Call([this] { return dispatcher_->zone_view(); }).value_or(dispatcher::ZoneView{});
 }
 
 bool Node::Idle() {
-  return fold_loop_
-      .Call([this] {
-        return fold_->ledger().open_jobs() == 0 && fold_->Lag() == 0 &&
-               (!options_.serve_zone || dispatcher_->quiet());
-      })
-      .value_or(false);
+  const auto idle = [this] {
+    if (fold_->ledger().open_jobs() != 0 || fold_->Lag() != 0) return false;
+    return !dispatcher_ || !options_.serve_zone || dispatcher_->quiet();
+  };
+  return fold_ == nullptr || fold_loop_.Call(idle).value_or(false);
 }
 
 void Node::Hurry() {
-  worker_loop_.Post([this] { workers_->BeginShutdown(worker::Shutdown::kAtOnce, Millis(0), [] {}); });
+  if (!options_.roles.workers) return;
+  worker_loop_.Post([this] {
+    if (workers_) workers_->BeginShutdown(worker::Shutdown::kAtOnce, Millis(0), [] {});
+  });
 }
 
 void Node::Stop(Millis drain_timeout) {
   if (!std::exchange(running_, false)) return;
   StopServing();
-  fold_loop_.Call([this] { dispatcher_->Stop(); });  // places nothing more
-  std::promise<void> workers_done;
-  worker_loop_.Post([&] {
-    workers_->BeginShutdown(drain_timeout.count() > 0 ? worker::Shutdown::kDrain : worker::Shutdown::kAtOnce,
-                            drain_timeout, [&] { workers_done.set_value(); });
-  });
-  workers_done.get_future().wait();
-  worker_loop_.Call([this] { workers_.reset(); });
-  worker_loop_.Stop();
-  worker_loop_.Join();
-  executor_.reset();
-  std::promise<void> folded;
-  fold_loop_.Call([&] { fold_->Close([&] { folded.set_value(); }); });
-  folded.get_future().wait();
-  fold_loop_.Call([this] {  // their timers are the loop's
-    reaper_.reset();
-    dispatcher_.reset();
-  });
-  fold_loop_.Stop();
-  fold_loop_.Join();
+  if (dispatcher_) fold_loop_.Call([this] { dispatcher_->Stop(); });  // places nothing more
+  StopWorkers(drain_timeout);
+  StopFold();
   append_times_ = nullptr;
   fold_.reset();
   api_.reset();
   backend_.reset();
   companion_.reset();
+}
+
+void Node::StopWorkers(Millis drain_timeout) {
+  if (workers_) {
+    std::promise<void> done;
+    worker_loop_.Post([&] {
+      const auto mode = drain_timeout.count() > 0 ? worker::Shutdown::kDrain : worker::Shutdown::kAtOnce;
+      workers_->BeginShutdown(mode, drain_timeout, [&] { done.set_value(); });
+    });
+    done.get_future().wait();
+    worker_loop_.Call([this] { workers_.reset(); });
+  }
+  worker_loop_.Stop();
+  worker_loop_.Join();
+  executor_.reset();
+}
+
+void Node::StopFold() {
+  if (fold_) {
+    std::promise<void> folded;
+    fold_loop_.Call([&] { fold_->Close([&] { folded.set_value(); }); });
+    folded.get_future().wait();
+    fold_loop_.Call([this] {  // their timers are the loop's
+      reaper_.reset();
+      dispatcher_.reset();
+    });
+  }
+  fold_loop_.Stop();
+  fold_loop_.Join();
 }
 
 }  // namespace laneway::node

@@ -41,8 +41,19 @@ class ReaperRunner;
 
 namespace laneway::node {
 
+// What this process does. On the embedded log it is the whole fleet, and does everything.
+struct Roles {
+  bool dispatcher = true;
+  bool workers = true;
+  bool reaper = true;
+  bool api = true;
+
+  bool folds() const { return dispatcher || reaper || api; }
+};
+
 struct NodeOptions {
   v1::Config config;
+  Roles roles;
   ops::Secret<std::string> api_token;
   bool api_optional = false;  // its address is taken: go on without, and say so through on_not_served
   bool metrics_optional = false;
@@ -90,15 +101,23 @@ class Node {
 
   absl::Status OpenLog();
   absl::Status OpenZone();
+  absl::Status OpenData();
   absl::Status OpenCompanion();
   absl::Status OpenWorkers();
+  absl::Status AddWorkers();
   absl::Status OpenFold();
+  absl::Status OpenDispatcher();
+  void OpenReaper();
   absl::Status TellLastWords();
   void OpenApi();
   absl::Status Serve();
   void StopServing();
   absl::Status RegisterWorkers();
+  absl::Status RetireOthers(std::vector<log::NewRecord>* records);
   void Run();
+  void RunFold();
+  void StopWorkers(Millis drain_timeout);
+  void StopFold();
   void TrimOld();
 
   NodeOptions options_;

@@ -54,6 +54,7 @@ void Node::OpenApi() {
 }
 
 absl::Status Node::Serve() {
+  if (!api_) return absl::OkStatus();
   const auto start = [this](api::HttpServerOptions server, bool optional, std::vector<api::Route> routes,
                             std::unique_ptr<api::HttpServer>* to) {
     auto started = api::HttpServer::Start(std::move(server), std::move(routes));
@@ -66,7 +67,7 @@ absl::Status Node::Serve() {
     }
     return absl::OkStatus();
   };
-  if (const auto address = AddressOf(options_.config.api().listen())) {
+  if (const auto address = AddressOf(options_.config.api().listen()); address && options_.roles.api) {
     api::HttpServerOptions server{.name = "api", .listen = *address, .token = options_.api_token};
     absl::Status status = start(std::move(server), options_.api_optional, api_->Routes(), &api_server_);
     if (!status.ok()) return status;
@@ -83,7 +84,7 @@ absl::Status Node::Serve() {
 void Node::StopServing() {
   if (api_server_) api_server_->Stop(kGrace);
   if (metrics_server_) metrics_server_->Stop(kGrace);
-  api_->Stop();
+  if (api_) api_->Stop();
 }
 
 std::optional<ops::ListenAddress> Node::api_address() const {
