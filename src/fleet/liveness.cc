@@ -89,7 +89,7 @@ void Liveness::On(const Tick&, LogTime now, std::vector<Verdict>* out) {
       } else if (member.fold_lost) {
         SayWorker(worker, member, Verdict::Kind::kWorkerReturned, "", now, out);
       } else {
-        SayWorker(worker, member, Verdict::Kind::kWorkerLost, "silent", now, out);
+        SayWorker(worker, member, Verdict::Kind::kWorkerLost, member.leaving ? kLeft : "silent", now, out);
       }
     }
     const auto browser_due = BrowserDue(member);
@@ -153,7 +153,6 @@ std::optional<LogTime> Liveness::WorkerDue(const Member& member) const {
     const LogTime due = member.said ? *member.said + timeout : member.last_beat;
     return due < member.last_beat + timeout ? std::optional(due) : std::nullopt;
   }
-  if (member.leaving) return std::nullopt;
   const LogTime due = Heard(member.last_sign) + timeout;
   return member.said ? std::max(due, *member.said + timeout) : due;
 }
@@ -170,10 +169,10 @@ std::optional<LogTime> Liveness::BrowserDue(const Member& member) const {
 }
 
 // Rule R2: a verdict names what it judges.
-void Liveness::SayWorker(const WorkerId& worker, Member& member, Verdict::Kind kind, const char* reason,
+void Liveness::SayWorker(const WorkerId& worker, Member& member, Verdict::Kind kind, std::string_view reason,
                          LogTime now, std::vector<Verdict>* out) {
   member.said = now;
-  out->push_back({kind, worker, member.incarnation, member.judged, reason});
+  out->push_back({kind, worker, member.incarnation, member.judged, std::string(reason)});
 }
 
 void Liveness::SayBrowser(const WorkerId& worker, Member& member, Verdict::Kind kind, const char* reason,

@@ -10,7 +10,8 @@
 //             the incarnation and the heartbeat it judges (rule R2); (4) a beat of a worker the fold calls
 //             lost yields Returned, each time one is read until the fold agrees (rule R2); not one that
 //             leaves, does not poll its lanes, or is of an incarnation whose death was reported; (5) a worker
-//             that said it leaves is not called silent; (6) a verdict is not said again until the fold has
+//             that said it leaves is not called silent but left, after the same timeout: what it was given
+//             and never read is taken back (rule R1); (6) a verdict is not said again until the fold has
 //             spoken or a timeout has passed: an append may have been lost.
 // Cost:       O(log workers) a signal, but for CaughtUp and LostTouch; Tick costs only when a deadline has
 //             come.
@@ -22,6 +23,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -30,6 +32,8 @@
 #include "fleet/log_time.h"
 
 namespace laneway {
+
+inline constexpr std::string_view kLeft = "left";  // why a worker that said it leaves is called lost
 
 struct LivenessLimits {
   Millis heartbeat_timeout{30000};
@@ -79,7 +83,7 @@ struct Verdict {
   WorkerId worker;
   IncarnationId incarnation;
   uint64_t judged = 0;  // 1 + offset of the last heartbeat (or health record) it judges
-  std::string reason;   // silent, not_reading, browser_away
+  std::string reason;   // silent, left, not_reading, browser_away
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
 
@@ -130,8 +134,8 @@ class Liveness {
   // When the next verdict about the worker is due, or about its browser. Nothing: never, as things are.
   std::optional<LogTime> WorkerDue(const Member& member) const;
   std::optional<LogTime> BrowserDue(const Member& member) const;
-  void SayWorker(const WorkerId& worker, Member& member, Verdict::Kind kind, const char* reason, LogTime now,
-                 std::vector<Verdict>* out);
+  void SayWorker(const WorkerId& worker, Member& member, Verdict::Kind kind, std::string_view reason,
+                 LogTime now, std::vector<Verdict>* out);
   void SayBrowser(const WorkerId& worker, Member& member, Verdict::Kind kind, const char* reason, LogTime now,
                   std::vector<Verdict>* out);
   void Plan(const WorkerId& worker, Member& member);

@@ -2,6 +2,12 @@
 
 namespace laneway::reaper {
 
+FoldSays SaysOf(const std::string& worker, const WorkerVerdicts& verdicts) {
+  FoldSays says{WorkerId(worker), verdicts.lost, verdicts.browser_lost, verdicts.judged, {}};
+  if (verdicts.lost && verdicts.reason == "process_died") says.died = verdicts.incarnation;
+  return says;
+}
+
 void LedgerHeld::ForEach(const WorkerId& worker, const Each& each) const {
   for (const TaskId& id : ledger_->HeldBy(worker.name)) {
     const Job* job = ledger_->Find(id.job);

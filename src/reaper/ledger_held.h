@@ -9,6 +9,9 @@
 
 namespace laneway::reaper {
 
+// The fold's word on a worker, as the reaper is told.
+FoldSays SaysOf(const std::string& worker, const WorkerVerdicts& verdicts);
+
 class LedgerHeld : public HeldTasks {
  public:
   explicit LedgerHeld(const Ledger* ledger) : ledger_(ledger) {}

@@ -47,7 +47,18 @@ void Commands::Clear() {
 }
 
 void Reaper::Judge(const Signal& signal, LogTime now) {
-  for (const Verdict& verdict : liveness_.Step(signal, now)) verdicts_.push_back(ToEvent(verdict));
+  for (const Verdict& verdict : liveness_.Step(signal, now)) {
+    // Who left in good order has nothing to be taken back, and nobody need hear of it.
+    if (verdict.kind == Verdict::Kind::kWorkerLost && verdict.reason == kLeft && !Holds(verdict.worker))
+      continue;
+    verdicts_.push_back(ToEvent(verdict));
+  }
+}
+
+bool Reaper::Holds(const WorkerId& worker) const {
+  bool any = false;
+  held_->ForEach(worker, [&any](const TaskId&, uint32_t, bool, bool) { any = true; });
+  return any;
 }
 
 void Reaper::OnHeartbeat(const v1::Heartbeat& beat, Offset offset, LogTime time) {
@@ -78,7 +89,17 @@ void Reaper::OnBrowserHealth(const v1::BrowserHealth& health, Offset offset, Log
 
 void Reaper::OnCaughtUp(LogTime now) {
   in_touch_ = changed_ = true;
+  awake_ = now;
   Judge(CaughtUp{}, now);
+}
+
+void Reaper::OnAwake(LogTime now) {
+  if (!in_touch_) return;
+  const bool gap = now - awake_ > options_.gap || awake_ - now > options_.gap;
+  awake_ = now;
+  if (!gap) return;
+  OnLostTouch(now);
+  OnCaughtUp(now);
 }
 
 void Reaper::OnLostTouch(LogTime now) {
@@ -91,6 +112,7 @@ void Reaper::OnLostTouch(LogTime now) {
 std::string Reaper::Reason(const std::string& reason) const {
   const int64_t seconds = options_.limits.heartbeat_timeout.count() / 1000;
   if (reason == "silent") return absl::StrCat("silent for ", seconds, " s");
+  if (reason == kLeft) return "left before it had read what it was given";
   if (reason == "process_died") return "process died";
   if (reason == "not_reading") return absl::StrCat("beats, but has not read its lanes for ", seconds, " s");
   return reason.empty() ? "no reason given" : reason;
@@ -114,7 +136,7 @@ void Reaper::OnFoldSays(const FoldSays& says, const std::string& reason, LogTime
   if (says.lost != suspect.lost) {
     suspect.lost = says.lost;
     if (in_touch_ && says.lost) {
-      Tell(says.worker, "worker_lost", v1::CRITICAL, false,
+      Tell(says.worker, "worker_lost", reason == kLeft ? v1::INFO : v1::CRITICAL, false,
            absl::StrCat("Worker Lost (", Reason(reason), ")"));
     } else if (in_touch_) {
       Tell(says.worker, "worker_lost", v1::INFO, true, "Worker Returned");
@@ -191,6 +213,7 @@ void Reaper::Republish(const WorkerId& worker, Suspect& suspect, LogTime now,
 }
 
 void Reaper::Step(LogTime now, Commands* out) {
+  OnAwake(now);
   Judge(Tick{}, now);
   const bool ready = in_touch_ && !waiting_ && (retry_delay_.count() == 0 || now >= retry_at_);
   const bool level = changed_ || !look_at_ || now >= *look_at_;

@@ -44,6 +44,7 @@ struct ReaperOptions {
   Millis republish_interval{1000};  // how often the level is looked at
   Millis repeat_after{5000};        // an append answered OK whose effect the fold does not show yet
   uint32_t events_max = 1000;       // in one append
+  Millis gap{5000};                 // longer without a step: it was not the log that was silent
   Millis retry_first{50};
   Millis retry_max{1000};
 };
@@ -78,6 +79,10 @@ class Reaper {
   // Heartbeats, browser health and the fold have all been read to their ends, and stay in touch.
   void OnCaughtUp(LogTime now);
   void OnLostTouch(LogTime now);
+  // Before what was read is judged; Step says it itself. A process that was stopped for a while heard nothing
+  // meanwhile, though no read of it failed: everyone gets a full timeout again. So it is when the clock is
+  // set, as it is by the first fresh record after a start.
+  void OnAwake(LogTime now);
   // After each change of it; `reason` as the accepted verdict gave it.
   void OnFoldSays(const FoldSays& says, const std::string& reason, LogTime now);
   void OnAppended(uint64_t token, const absl::Status& status, LogTime now);
@@ -97,6 +102,7 @@ class Reaper {
   };
 
   void Judge(const Signal& signal, LogTime now);
+  bool Holds(const WorkerId& worker) const;
   void Republish(const WorkerId& worker, Suspect& suspect, LogTime now, std::vector<v1::Event>* events);
   void Tell(const WorkerId& worker, const std::string& kind, v1::Severity severity, bool resolved,
             const std::string& text);
@@ -116,6 +122,7 @@ class Reaper {
   LogTime retry_at_;
   std::optional<LogTime> look_at_;  // the level
   bool changed_ = false;
+  LogTime awake_;  // when this last ran, while in touch
   uint64_t republished_ = 0;
   std::vector<v1::Alert> alerts_;
   std::vector<Line> lines_;

@@ -6,7 +6,6 @@
 namespace laneway::reaper {
 namespace {
 
-constexpr Millis kGap{5000};   // longer without a step: it was not the log that was silent
 constexpr Millis kLook{1000};  // the level of rule R1 is looked at so often at least, while anybody is lost
 
 }  // namespace
@@ -27,9 +26,7 @@ ReaperRunner::~ReaperRunner() {
 void ReaperRunner::Says(const std::string& worker) {
   const WorkerVerdicts* verdicts = ports_.fold->ledger().Verdicts(worker);
   if (verdicts == nullptr) return;
-  FoldSays says{WorkerId(worker), verdicts->lost, verdicts->browser_lost, verdicts->judged, {}};
-  if (verdicts->lost && verdicts->reason == "process_died") says.died = verdicts->incarnation;
-  reaper_.OnFoldSays(says, verdicts->reason, ports_.fold->Now());
+  reaper_.OnFoldSays(SaysOf(worker, *verdicts), verdicts->reason, ports_.fold->Now());
 }
 
 void ReaperRunner::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict,
@@ -41,19 +38,8 @@ void ReaperRunner::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, Fo
   if (event.has_browser_returned()) Says(event.browser_returned().worker());
 }
 
-// Rule: silence counts only while we could hear. A process that was stopped for a while (or whose clock was
-// set) heard nothing meanwhile, though no read of it failed: everyone gets a full timeout again.
-void ReaperRunner::NoteGap() {
-  const LogTime now = ports_.fold->Now();
-  if (in_touch_ && awake_.ms != 0 && now - awake_ > kGap) {
-    reaper_.OnLostTouch(now);
-    reaper_.OnCaughtUp(now);
-  }
-  awake_ = std::max(awake_, now);
-}
-
 void ReaperRunner::OnHeartbeat(const Member& member) {
-  NoteGap();
+  reaper_.OnAwake(ports_.fold->Now());
   if (!alive_told_) Says(member.id.name);  // what a snapshot said of it was told to nobody
   Beat beat;
   beat.worker = member.id;
@@ -87,7 +73,6 @@ void ReaperRunner::OnBatchEnd(bool caught_up) {
 }
 
 void ReaperRunner::Step() {
-  NoteGap();
   Commands out;
   const LogTime now = ports_.fold->Now();
   reaper_.Step(now, &out);

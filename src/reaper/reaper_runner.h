@@ -40,7 +40,6 @@ class ReaperRunner : public fold::FoldListener {
  private:
   void Says(const std::string& worker);
   void Step();
-  void NoteGap();
 
   const ReaperPorts ports_;
   const uint32_t alert_partitions_;
@@ -49,7 +48,6 @@ class ReaperRunner : public fold::FoldListener {
   Reaper reaper_;
   bool in_touch_ = false;
   bool alive_told_ = false;
-  LogTime awake_;  // when this last ran
   ops::Loop::TimerId timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

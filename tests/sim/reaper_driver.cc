@@ -23,8 +23,7 @@ absl::Status ReaperDriver::Start() {
 void ReaperDriver::Says(const std::string& worker) {
   const WorkerVerdicts* verdicts = fold_.ledger().Verdicts(worker);
   if (verdicts == nullptr) return;
-  reaper_.OnFoldSays({WorkerId(worker), verdicts->lost, verdicts->browser_lost}, verdicts->reason,
-                     fold_.Now());
+  reaper_.OnFoldSays(reaper::SaysOf(worker, *verdicts), verdicts->reason, fold_.Now());
 }
 
 void ReaperDriver::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, FoldVerdict verdict,
@@ -34,17 +33,8 @@ void ReaperDriver::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, Fo
   if (event.has_worker_returned()) Says(event.worker_returned().worker());
 }
 
-void ReaperDriver::NoteGap() {
-  const LogTime now = fold_.Now();
-  if (in_touch_ && awake_.ms != 0 && now - awake_ > Millis(5000)) {
-    reaper_.OnLostTouch(now);
-    reaper_.OnCaughtUp(now);
-  }
-  awake_ = std::max(awake_, now);
-}
-
 void ReaperDriver::OnHeartbeat(const Member& member) {
-  NoteGap();
+  reaper_.OnAwake(fold_.Now());
   if (!alive_told_) Says(member.id.name);
   Beat beat;
   beat.worker = member.id;
@@ -78,7 +68,6 @@ void ReaperDriver::OnBatchEnd(bool caught_up) {
 }
 
 void ReaperDriver::Step() {
-  NoteGap();
   reaper::Commands out;
   const LogTime now = fold_.Now();
   reaper_.Step(now, &out);

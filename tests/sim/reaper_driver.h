@@ -30,7 +30,6 @@ class ReaperDriver : public fold::FoldListener {
  private:
   void Says(const std::string& worker);
   void Step();
-  void NoteGap();
 
   World* world_;
   ProcRef proc_;
@@ -42,7 +41,6 @@ class ReaperDriver : public fold::FoldListener {
   bool in_touch_ = false;
   bool alive_told_ = false;
   uint64_t timer_ = 0;
-  LogTime awake_;
 };
 
 }  // namespace laneway::sim

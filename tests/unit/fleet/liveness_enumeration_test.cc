@@ -48,8 +48,8 @@ class Model {
     if (may_return && now_ - beat_at < 30s && !SaidLately(said, 30s)) {
       want.push_back({Kind::kWorkerReturned, worker_, incarnation, judged, ""});
     }
-    if (!lost && !leaving && now_ - sign_at >= 30s && now_ - touch_since >= 30s && !SaidLately(said, 30s)) {
-      want.push_back({Kind::kWorkerLost, worker_, incarnation, judged, "silent"});
+    if (!lost && now_ - sign_at >= 30s && now_ - touch_since >= 30s && !SaidLately(said, 30s)) {
+      want.push_back({Kind::kWorkerLost, worker_, incarnation, judged, leaving ? "left" : "silent"});
     }
     if (lost || leaving || !has_browser || browser_judged == 0 || SaidLately(browser_said, 60s)) return want;
     if (browser_lost && connected)

@@ -118,13 +118,16 @@ TEST(LivenessTest, AWorkerThatBeatsButDoesNotReadIsLostToo) {  // invariant 2
   });
 }
 
-TEST(LivenessTest, WhoSaidThatItLeavesIsNotCalledSilent) {  // invariant 5
+TEST(LivenessTest, WhoSaidThatItLeavesIsNotCalledSilentButLeft) {  // invariant 5
   Check({
       {"in touch", 0s, CaughtUp{}, {}},
       {"its last beat", 1s, Leaving(0), {}},
-      {"an hour", 3600s, Tick{}, {}},
-      {"it is back", 3601s, BeatOf(1, kSecond), {}},
-      {"and silent", 3631s, Tick{}, {Lost(2, "silent", kSecond)}},
+      {"it may be back at once", 30s, Tick{}, {}},
+      {"what it was given meanwhile waits no longer", 31s, Tick{}, {Lost(1, "left")}},
+      {"the fold agrees", 32s, Fold(true), {}},
+      {"it is back", 3601s, BeatOf(1, kSecond), {Returned(2, kSecond)}},
+      {"the fold agrees", 3602s, Fold(false), {}},
+      {"and silent", 3632s, Tick{}, {Lost(2, "silent", kSecond)}},
   });
 }
 

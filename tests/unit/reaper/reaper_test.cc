@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "fleet/planted.h"
@@ -54,9 +55,12 @@ class ReaperTest : public ::testing::Test {
     for (Line& line : out.lines) lines.push_back(line.worker.name + " – " + line.text);
     for (v1::Alert& alert : out.alerts) alerts.push_back(std::move(alert));
   }
+  // As its shell does, which looks every second.
   void Advance(Millis by) {
-    now = now + by;
-    Step();
+    for (const LogTime end = now + by; now < end;) {
+      now = std::min(now + Millis(1000), end);
+      Step();
+    }
   }
   // "Lost", "Returned", "Republished 1.1 worker_lost", …
   std::vector<std::string> Last() const {
@@ -108,6 +112,44 @@ TEST_F(ReaperTest, RuleR2ASilentWorkerIsCalledLostAndCalledReturnedWhenItBeats) 
   EXPECT_EQ(lines.back(), "DTF-03 – Worker Returned");
   ASSERT_THAT(alerts, SizeIs(2));
   EXPECT_TRUE(alerts[1].resolved());
+}
+
+// What was given to a worker just before its farewell is taken back; who left with nothing is not spoken of.
+TEST_F(ReaperTest, WhoLeftIsCalledLostOnlyWhenItWasGivenSomethingMeanwhile) {
+  v1::Heartbeat beat;
+  beat.set_worker(kWorker.name);
+  beat.set_incarnation(IncarnationId{2, 2}.ToBytes());
+  beat.set_leaving(true);
+  reaper.OnHeartbeat(beat, offset++, now);
+  Advance(Millis(100000));
+  EXPECT_THAT(appends, IsEmpty()) << "it left in good order";
+  held.held[kWorker][Task(1)] = {1, false};
+  Advance(Millis(30000));
+  ASSERT_THAT(Last(), ElementsAre("Lost left"));
+  Answer();
+  FoldSaysLost(true, "left");
+  EXPECT_THAT(Last(), ElementsAre("Republished 1.1 worker_lost"));
+  ASSERT_THAT(alerts, SizeIs(1));
+  EXPECT_EQ(alerts[0].severity(), v1::INFO) << "nobody need get up at night";
+}
+
+// Until a fresh record is read nobody knows what time it is at the log: after a start it seems to be that of
+// the last record there was.
+TEST_F(ReaperTest, AClockThatIsSetGivesAFullTimeoutAgain) {
+  Beat();
+  Advance(Millis(4000));
+  now = now + Millis(26000);  // the first fresh record
+  Step();
+  Advance(Millis(29000));
+  EXPECT_THAT(appends, IsEmpty()) << "it was not the worker that was silent";
+  Advance(Millis(2000));
+  EXPECT_THAT(Last(), ElementsAre("Lost silent"));
+  now = now - Millis(60000);  // our own clock, which served until then, was ahead
+  Step();
+  FoldSaysLost(false);
+  appends.clear();
+  Advance(Millis(29000));
+  EXPECT_THAT(appends, IsEmpty());
 }
 
 // Rule R1: a level, not an instant.
