@@ -200,6 +200,9 @@ class Dispatcher {
   void Pauses(const Member& member, bool able);
   bool AllPaused() const { return !paused_.empty() && paused_.size() == able_.size(); }
   void OfferTasks(const Member& member);
+  // Lost, or gone in good order: reads nothing until it is back.
+  bool IsAway(const Member& member) const;
+  void TakeLanesOfAway(std::vector<LaneMove>* moves);
   bool HasUsableLane(const WorkerId& worker) const;
   void CarryOutMoves(const std::vector<LaneMove>& moves);
   void MaybeHandOver(const Member* owner, Commands* out);

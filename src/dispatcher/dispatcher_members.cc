@@ -10,15 +10,32 @@ namespace laneway::dispatcher {
 void Dispatcher::Offer(const Member& member, Commands* out) {
   const bool here = member.registered && !member.removed;
   const bool drained = member.intent == v1::DRAIN && member.draining_done;
-  const uint32_t share = here && !drained ? member.capacity : 0;
-  const bool changed = share == 0 && !lanes_.LanesOf(member.id).empty();
-  const auto moves = lanes_.SetMember(member.id, share);
+  const std::vector<Lane>& its = lanes_.LanesOf(member.id);
+  const uint32_t share = here && !drained && !(its.empty() && IsAway(member)) ? member.capacity : 0;
+  const bool changed = share == 0 && !its.empty();
+  std::vector<LaneMove> moves = lanes_.SetMember(member.id, share);
+  if (share != 0 && lanes_.LanesOf(member.id).empty()) TakeLanesOfAway(&moves);
   CarryOutMoves(moves);
   if (!moves.empty() || changed) {
     MaybeHandOver(nullptr, out);
     TellLaneTable(out);
   }
   OfferTasks(member);
+}
+
+bool Dispatcher::IsAway(const Member& member) const {
+  const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
+  return member.removed || member.leaving || (verdicts != nullptr && verdicts->lost);
+}
+
+// Who is away keeps its lanes for when it is back, unless somebody who is here has none.
+void Dispatcher::TakeLanesOfAway(std::vector<LaneMove>* moves) {
+  for (Lane lane = 0; lane < lanes_.lanes(); lane++) {
+    const Member* owner = members_->Find(lanes_.Owner(lane));
+    if (owner == nullptr || !IsAway(*owner)) continue;
+    const auto more = lanes_.SetMember(owner->id, 0);
+    moves->insert(moves->end(), more.begin(), more.end());
+  }
 }
 
 void Dispatcher::OfferTasks(const Member& member) {
@@ -87,9 +104,7 @@ void Dispatcher::MaybeHandOver(const Member* owner, Commands* out) {
     }
     const Member* from = owner != nullptr ? owner : members_->Find(handover.from);
     if (from != nullptr && from->id != handover.from) from = nullptr;
-    const WorkerVerdicts* verdicts = ledger_->Verdicts(handover.from.name);
-    const bool gone = from == nullptr ? members_->Find(handover.from) == nullptr
-                                      : from->removed || (verdicts != nullptr && verdicts->lost);
+    const bool gone = from == nullptr ? members_->Find(handover.from) == nullptr : IsAway(*from);
     bool read = false;
     if (from != nullptr && handover.mark) {
       const auto position = from->lanes.find(lane);

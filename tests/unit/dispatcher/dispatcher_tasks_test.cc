@@ -150,6 +150,25 @@ TEST(DispatcherTasksTest, RuleP2ALaneChangesHandsWhenNothingIsInFlight) {  // ru
   Proves(HandsOver, {planted::kP2HandoverInFlight});
 }
 
+TEST(DispatcherTasksTest, WhoIsAwayKeepsItsLanesUnlessSomebodyHasNone) {
+  Rig rig(1);
+  rig.Become();
+  rig.Joins(kOne);
+  rig.Joins(kTwo);
+  rig.Run();
+  rig.Say(Submit());
+  rig.Run();
+  EXPECT_EQ(rig.TaskIs(), "ASSIGNED 1 DTF-01") << "the only lane is its";
+  rig.Say(Lost(kOne, 9));
+  rig.Run();
+  rig.Say(Republish(1, kOne));
+  rig.Run();
+  rig.Beats(kTwo, {});
+  rig.Run();
+  rig.Advance(Rig::kAgain);
+  EXPECT_EQ(rig.TaskIs(), "ASSIGNED 2 DTF-02") << "the lane of the worker that is lost is now its";
+}
+
 std::string Trims() {  // rule P2
   auto rig = WithPacket();
   const Lane lane = rig->core->lane_table().LanesOf(WorkerId(kOne)).at(0);
