@@ -125,26 +125,31 @@ void Checker::Look(uint32_t, const v1::ControlRecord& record, Offset offset) {
   table_read_ = read;
   table_.clear();
   for (const v1::LaneOwner& owner : record.lane_table().lanes()) table_[owner.lane()] = owner.worker();
+  std::erase_if(behind_mark_, [&](const auto& packet) { return table_[packet.lane] == packet.worker; });
 }
 
 void Checker::Look(uint32_t, const v1::Heartbeat& beat, Offset) {
   for (const v1::LanePosition& lane : beat.lanes())
     read_[lane.lane()] = std::max<Offset>(read_[lane.lane()], lane.next_offset());
+  stores_[beat.worker()][beat.store()] = world_->now();
+  CheckHeld(beat);
 }
 
-void Checker::Look(uint32_t lane, const v1::LaneRecord& record, Offset) {
+void Checker::Look(uint32_t lane, const v1::LaneRecord& record, Offset offset) {
+  if (record.has_epoch_opened())
+    lane_epochs_[lane] = std::max<Epoch>(lane_epochs_[lane], record.epoch_opened().epoch());
   if (record.has_handover()) handed_over_[lane] = {record.worker(), record.handover().epoch()};
   if (!record.has_packet()) return;
   const v1::WorkPacket& packet = record.packet();
-  const auto mark = handed_over_.find(lane);
-  Check(reads_late || mark == handed_over_.end() ||
-            mark->second != std::pair(record.worker(), packet.epoch()) || table_[lane] == record.worker(),
-        "(g)",
-        absl::StrCat("a packet for ", record.worker(), " stands in lane ", lane,
-                     " behind the mark that handed the lane over (rule P2)"));
   const worker::AttemptKey key{{JobId::FromBytes(packet.job_id()).value_or(JobId{}), packet.task()},
                                packet.attempt()};
-  if (++packets_[key] > 1) sent_again_++;
+  const auto mark = handed_over_.find(lane);
+  if (!reads_late && mark != handed_over_.end() &&
+      mark->second == std::pair(record.worker(), packet.epoch()) && table_[lane] != record.worker())
+    behind_mark_.push_back({record.worker(), lane, key, world_->now()});
+  std::vector<Packet>& sent = packets_[key];
+  sent.push_back({record.worker(), lane, offset, packet.epoch() < lane_epochs_[lane]});
+  if (sent.size() > 1) sent_again_++;
   Check(sent_again_ <= 2 || world_->plan().profile != Profile::kHealthy, "(g)",
         absl::StrCat("packets are sent again and again though nothing went wrong, the last of ",
                      key.task.ToString(), " attempt ", key.attempt, " (rule P1)"));
@@ -161,7 +166,10 @@ void Checker::OnEvent(uint32_t partition, const log::RecordView& record) {
   }
   changes_.clear();
   const FoldVerdict verdict = oracle_->Apply(partition, record.offset, record.time, event, &changes_);
+  std::optional<ModelAttempt> only_assigned;
+  if (event.has_task_republished()) only_assigned = AssignedAttempt(event);
   const bool counts = model_.Apply(partition, event);
+  if (event.has_worker_returned() && counts) lost_until_[event.worker_returned().worker()] = world_->now();
   world_->Tell(HashBytes(record.value) ^ static_cast<uint64_t>(verdict), [&] {
     return absl::StrCat("  events/", partition, "@", record.offset, " ", Text(event),
                         counts ? "" : absl::StrCat("  [ignored: ", std::string(VerdictName(verdict)), "]"));
@@ -177,6 +185,7 @@ void Checker::OnEvent(uint32_t partition, const log::RecordView& record) {
          {TaskId{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()}, event.attempt()}});
   }
   Compare(event, counts, verdict);
+  if (counts && only_assigned) CheckRepublished(event, *only_assigned);
   if (counts) OnAccepted(event);
 }
 
@@ -220,6 +229,8 @@ void Checker::OnAccepted(const v1::Event& event) {
     Check(jobs <= arrival->arrivals, "(f)",
           absl::StrCat(arrival->path, " arrived ", arrival->arrivals, " times and made ", jobs, " jobs"));
   }
+  if (event.has_task_assigned())
+    job->tasks[event.task() - 1].attempts[event.attempt()].assigned_at = world_->now();
   if (event.has_task_succeeded()) {
     const ModelTask& task = job->tasks[event.task() - 1];
     Check(task.successes == 1, "(a)",
@@ -237,7 +248,8 @@ void Checker::OnAccepted(const v1::Event& event) {
           absl::StrCat("job ", id->ToString(), " belongs into ", std::string(place),
                        ", its file was moved to ", path));
     const Arrival* arrival = Find(job->file);
-    const bool put_back = arrival != nullptr && (at == "incoming/" + arrival->path || arrival->arrivals > 1);
+    const bool put_back = arrival != nullptr &&
+                          (arrival->removed || at == "incoming/" + arrival->path || arrival->arrivals > 1);
     Check(at == path || put_back, "(b)",
           absl::StrCat("job ", id->ToString(), " was closed with its file at ", path, ", but it is at ", at));
   }
@@ -263,6 +275,8 @@ void Checker::OnPrepared(const WorkerId& worker, const v1::WorkPacket& packet, c
   const ModelTask& task = job->tasks[0];
   const bool current = task.state == TaskState::kRunning && task.attempt == packet.attempt();
   const bool missing = absl::IsNotFound(found) || absl::IsFailedPrecondition(found) || !packet.has_file();
+  const Arrival* its = Find(job->file);
+  if (its != nullptr && its->removed) return;  // somebody has taken it away
   Check(!current || !missing, "(b)",
         absl::StrCat(worker.name, " does not find the file of ", id.ToString(), " attempt ", packet.attempt(),
                      ", which is the current one: ", found.ToString(), "; it is at ",
@@ -324,7 +338,7 @@ Witness::Script Checker::OnScriptStart(const WorkerId& worker, const Incarnation
   if (task.phase != job->open_phase && accepted)
     Check(false, "(g)", absl::StrCat(id.ToString(), " runs though its phase is not open"));
   running_.push_back({worker, key});
-  const Script script = ScriptOf(*job, id.n, packet.attempt(), failures(id), world_->rng());
+  const Script script = ScriptOf(*job, id.n, packet.attempt(), failures(id), *world_);
   outcome_[key] = script.ok;
   if (!script.ok) ended_badly_[id]++;
   return script;

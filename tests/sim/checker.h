@@ -73,6 +73,9 @@ class Checker : public Witness {
   void CheckActive(const std::string& name, const dispatcher::Dispatcher& core, const FoldDriver& fold);
   // A Ledger that reads everything from the beginning, and one that goes on from the oracle's snapshot.
   void CheckReplay();
+  // What may last for a while and not longer: rules R1 (while a reaper has been able to hear since then), P2
+  // and P1 (once faults have been over for so long).
+  void CheckLevels(int64_t watched_since, int64_t healed_for_ms);
   // Nothing is left to be done. `why` says what is.
   bool AllDone(std::string* why);
   void CheckEnd();
@@ -120,6 +123,12 @@ class Checker : public Witness {
   void Look(uint32_t partition, const v1::Heartbeat& beat, Offset offset);
   void Look(uint32_t lane, const v1::LaneRecord& record, Offset offset);
   void Look(uint32_t partition, const v1::ControlRecord& record, Offset offset);
+  // Rule P1: what a worker has read of its lanes and may take, it holds.
+  void CheckHeld(const v1::Heartbeat& beat);
+  // Its attempt, when that is assigned and not started.
+  std::optional<ModelAttempt> AssignedAttempt(const v1::Event& event);
+  // Rule W2: what is only assigned is taken away for a reason.
+  void CheckRepublished(const v1::Event& event, const ModelAttempt& attempt);
   std::string PathOf(uint64_t inode);
   Arrival* Find(const v1::FileIdentity& file);
   std::string Text(const v1::Event& event) const;
@@ -150,7 +159,31 @@ class Checker : public Witness {
   std::map<Lane, std::pair<std::string, Epoch>> handed_over_;  // the last mark
   std::pair<Epoch, uint64_t> table_read_;
   std::map<Lane, std::string> table_;  // as last told
-  std::map<worker::AttemptKey, uint32_t> packets_;
+  struct Packet {
+    std::string worker;
+    Lane lane = 0;
+    Offset offset = 0;
+    bool is_void = false;  // of an epoch before the lane's
+  };
+  std::map<worker::AttemptKey, std::vector<Packet>> packets_;
+  // Stands in a lane behind the mark that handed the lane over; its worker may be about to get the lane back.
+  struct BehindMark {
+    std::string worker;
+    Lane lane = 0;
+    worker::AttemptKey key;
+    int64_t since = 0;
+  };
+  std::vector<BehindMark> behind_mark_;
+  std::map<Lane, Epoch> lane_epochs_;
+  std::map<std::string, std::map<std::string, int64_t>> stores_;  // by worker: when each was last heard of
+  std::map<std::string, int64_t> lost_until_;                     // by worker: the last moment it was lost
+  std::map<std::string, std::set<worker::AttemptKey>> held_;      // by worker, as it said last
+  struct Stuck {
+    bool seen = false;
+    int64_t since = 0;
+  };
+  std::map<worker::AttemptKey, Stuck> with_lost_;  // held by a worker that is lost
+  std::map<worker::AttemptKey, Stuck> unheld_;     // assigned, and not with its worker
   uint32_t sent_again_ = 0;
   std::vector<std::pair<Epoch, std::string>> elections_;
   std::map<worker::AttemptKey, bool> outcome_;

@@ -157,6 +157,10 @@ void DispatcherDriver::SendRecords() {
   for (const dispatcher::LaneAppend& lane : sent->lanes) {
     records.push_back(Record(log::Topic::kLanes, lane.lane, log::RecordType::kLaneRecord,
                              lane.record.worker(), lane.record));
+    if (world_->faults() && world_->rng().PerMille(world_->plan().rates.damaged)) {
+      world_->Count("fault: lane record damaged");
+      records.back().value = "\xff\xff damaged on its way";
+    }
   }
   for (const v1::Event& event : sent->events)
     records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
@@ -308,7 +312,12 @@ void DispatcherDriver::Look() {
   core_->OnLookBegins();
   InZone([this, term = term_] {
     auto findings = std::make_shared<zone::Findings>(term->scanner.Scan(Millis(world_->now())));
-    world_->Post(proc_, world_->rng().Delay(2, 200), [this, findings, term] {
+    int64_t late = world_->rng().Delay(2, 200);
+    if (world_->faults() && world_->rng().PerMille(world_->plan().rates.slow_look)) {
+      world_->Count("fault: what was seen is told late");
+      late += world_->rng().Between(200, 20000);
+    }
+    world_->Post(proc_, late, [this, findings, term] {
       if (term->over) return;
       looking_ = false;
       core_->OnFindings(*findings, Now(), &commands_);

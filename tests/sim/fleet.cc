@@ -63,7 +63,7 @@ std::pair<Fleet::Role, size_t> Fleet::Anyone() {
 
 void Fleet::Start(Role role, size_t index) {
   Member& member = Of(role, index);
-  if (member.alive()) return;
+  if (member.alive() || member.gone) return;
   member.proc = world_.Start(member.name);
   world_.Tell(HashBytes(member.name), [&] { return member.name + " starts"; });
   const ProcRef proc = member.proc;
@@ -78,8 +78,12 @@ void Fleet::Start(Role role, size_t index) {
     member.reaper = std::make_unique<ReaperDriver>(&world_, proc, &member.clock, &checker_);
     status = member.reaper->Start();
   } else {
-    member.worker = std::make_unique<WorkerDriver>(&world_, proc, &member.clock, &checker_,
-                                                   WorkerId(member.name), member.capacity);
+    for (const Member& before : graveyard_) {  // the companion of the process before has stopped its scripts
+      if (before.worker && before.proc->name == member.name) before.worker->StopScripts();
+    }
+    member.worker =
+        std::make_unique<WorkerDriver>(&world_, proc, &member.clock, &checker_, WorkerId(member.name),
+                                       member.capacity, [this, index, proc] { Ended(index, proc); });
     status = member.worker->Start();
   }
   if (!status.ok() && proc->alive) {
@@ -95,14 +99,8 @@ void Fleet::Crash(Role role, size_t index, int64_t restart_after) {
   if (!member.alive()) return;
   world_.Tell(HashBytes(member.name) + 1,
               [&] { return absl::StrCat(member.name, " dies, comes back in ", restart_after, " ms"); });
-  world_.Kill(member.proc);
   WorkerDriver* worker = member.worker.get();
-  // What still stands on the stack or in the queue may look at it.
-  graveyard_.emplace_back();
-  graveyard_.back().dispatcher = std::move(member.dispatcher);
-  graveyard_.back().reaper = std::move(member.reaper);
-  graveyard_.back().worker = std::move(member.worker);
-  graveyard_.back().proc = member.proc;
+  ToGraveyard(member);
   if (worker != nullptr) {  // its companion stops the scripts before the worker is started again
     world_.After(std::min<int64_t>(restart_after, world_.rng().Between(0, 200)),
                  [worker] { worker->StopScripts(); });
@@ -114,6 +112,39 @@ void Fleet::Crash(Role role, size_t index, int64_t restart_after) {
       if (owner_ == index && !dispatchers_[index].alive()) Elect(1 - index);
     });
   }
+}
+
+// What still stands on the stack or in the queue may look at it.
+void Fleet::ToGraveyard(Member& member) {
+  world_.Kill(member.proc);
+  graveyard_.emplace_back();
+  graveyard_.back().dispatcher = std::move(member.dispatcher);
+  graveyard_.back().reaper = std::move(member.reaper);
+  graveyard_.back().worker = std::move(member.worker);
+  graveyard_.back().proc = member.proc;
+}
+
+void Fleet::Stop(size_t index, worker::Shutdown mode, int64_t restart_after) {
+  Member& member = workers_[index];
+  if (!member.alive() || !member.worker || !member.worker->started()) return;
+  world_.Tell(HashBytes(member.name) + 3,
+              [&] { return absl::StrCat(member.name, " is told to stop, for ", restart_after, " ms"); });
+  member.comes_back_after = restart_after;
+  member.worker->BeginShutdown(mode);
+}
+
+// A worker that was told to stop has reported everything.
+void Fleet::Ended(size_t index, const ProcRef& proc) {
+  Member& member = workers_[index];
+  if (member.proc != proc || !member.alive()) return;
+  world_.Tell(HashBytes(member.name) + 5, [&] { return member.name + " has stopped"; });
+  ToGraveyard(member);
+  world_.After(member.comes_back_after, [this, index] { Start(Role::kWorker, index); });
+}
+
+bool Fleet::MayLeave(size_t index) {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [&](const Member& other) { return &other != &workers_[index] && !other.gone; });
 }
 
 void Fleet::Elect(size_t owner) {
@@ -134,139 +165,6 @@ void Fleet::TellOwner(size_t index, int64_t delay) {
   world_.Post(proc, delay, [this, index, proc] {
     Member& member = dispatchers_[index];
     if (member.proc == proc && member.dispatcher) member.dispatcher->SetOwner(owner_ == index);
-  });
-}
-
-// ---- faults
-
-void Fleet::Often(uint32_t per_hour, std::string_view name, std::function<void()> fault) {
-  const int64_t span = world_.plan().work_ms;
-  const auto expected = static_cast<int64_t>(per_hour) * span;
-  int64_t times = expected / 3600000;
-  if (static_cast<int64_t>(world_.rng().Below(3600000)) < expected % 3600000) times++;
-  for (int64_t i = 0; i < times; i++) {
-    world_.At(world_.rng().Between(1000, span), [this, name, fault] {
-      world_.Count(name);
-      fault();
-    });
-  }
-}
-
-void Fleet::PlanFaults() {
-  const Rates& rates = world_.plan().rates;
-  Rng& rng = world_.rng();
-  const auto soon = [&rng] { return rng.Below(3) == 0 ? rng.Between(100, 2000) : rng.Between(2000, 60000); };
-  Often(rates.dispatcher_crash, "fault: dispatcher crash",
-        [this, soon] { Crash(Role::kDispatcher, world_.rng().Below(2), soon()); });
-  Often(rates.reaper_crash, "fault: reaper crash",
-        [this, soon] { Crash(Role::kReaper, world_.rng().Below(2), soon()); });
-  Often(rates.worker_crash, "fault: worker crash",
-        [this, soon] { Crash(Role::kWorker, world_.rng().Below(workers_.size()), soon()); });
-  Often(rates.worker_disk_lost, "fault: worker's disk lost", [this, soon] {
-    const size_t index = world_.rng().Below(workers_.size());
-    if (!workers_[index].alive()) return;
-    Crash(Role::kWorker, index, soon());
-    world_.disk().LoseStore(workers_[index].name);
-    world_.After(201, [this, index] { checker_.OnStoreLost(workers_[index].name); });
-  });
-  Often(rates.election, "fault: election", [this] { Elect(1 - owner_); });
-  Often(rates.pause, "fault: pause", [this, soon] {
-    const auto [role, index] = Anyone();
-    Member& member = Of(role, index);
-    if (!member.alive()) return;
-    const int64_t ms = soon();
-    world_.Tell(23, [&] { return absl::StrCat(member.name, " is paused for ", ms, " ms"); });
-    world_.Pause(member.proc, ms);
-    if (role == Role::kDispatcher && ms > 10000 && owner_ == index)
-      world_.After(10000, [this, index] {
-        if (owner_ == index) Elect(1 - index);
-      });
-  });
-  Often(rates.cut_off, "fault: cut off from the log", [this, soon] {
-    const auto [role, index] = Anyone();
-    Member& member = Of(role, index);
-    if (!member.alive() || member.proc->cut_off) return;
-    const int64_t ms = soon();
-    world_.Tell(29, [&] { return absl::StrCat(member.name, " is cut off for ", ms, " ms"); });
-    world_.CutOff(member.proc, true);
-    world_.After(ms, [this, proc = member.proc] { world_.CutOff(proc, false); });
-    if (role == Role::kDispatcher && ms > 10000 && owner_ == index)
-      world_.After(10000, [this, index] {
-        if (owner_ == index) Elect(1 - index);
-      });
-  });
-  Often(rates.power_loss, "fault: power loss", [this] { PowerLoss(); });
-  Often(rates.disk_full, "fault: disk of the log full", [this] {
-    world_.disk().SetDiskFull(true);
-    world_.After(world_.rng().Between(1000, 30000), [this] { world_.disk().SetDiskFull(false); });
-  });
-  Often(rates.late_append, "fault: late or doubled append", [this] {
-    if (world_.disk().unknown() == 0 || !world_.faults()) return;
-    world_.Tell(31, [] { return std::string("LATE append"); });
-    checker_.ReadOn();
-    checker_.reads_late = true;
-    world_.disk().AppendLate(world_.rng().Below(world_.disk().unknown()));
-    checker_.ReadOn();
-    checker_.reads_late = false;
-  });
-  Often(rates.clock_step, "fault: clock step", [this] {
-    const auto [role, index] = Anyone();
-    Of(role, index).clock.offset_ms += world_.rng().Between(-7200000, 7200000);
-  });
-  Often(rates.garbage, "fault: garbage in a topic", [this] { Garbage(); });
-}
-
-// Everything stops; what was not synced is gone.
-void Fleet::PowerLoss() {
-  world_.Tell(37, [] { return std::string("POWER LOSS"); });
-  for (const auto& [role, index] : Everyone()) {
-    Member& member = Of(role, index);
-    WorkerDriver* worker = member.worker.get();
-    if (member.alive()) Crash(role, index, world_.rng().Between(500, 20000));
-    if (worker != nullptr) worker->StopScripts();
-  }
-  for (Member& member : graveyard_) {
-    if (member.worker) member.worker->StopScripts();
-  }
-  world_.disk().PowerLoss();
-  workload_->AfterPowerLoss();
-  world_.fs().PowerLoss([this] { return world_.rng().Below(2) == 0; });
-  checker_.CheckFiles();
-}
-
-void Fleet::Garbage() {
-  const log::Topic topics[] = {log::Topic::kEvents, log::Topic::kLanes, log::Topic::kHeartbeats,
-                               log::Topic::kControl};
-  const log::Topic topic = topics[world_.rng().Below(4)];
-  const auto partitions = operator_->Partitions(topic);
-  std::string bytes;
-  for (uint64_t i = world_.rng().Below(40); i > 0; i--)
-    bytes.push_back(static_cast<char>(world_.rng().Next()));
-  std::vector<log::NewRecord> records;
-  records.push_back({{topic, static_cast<uint32_t>(world_.rng().Below(*partitions))},
-                     log::RecordType::kUnknown,
-                     "garbage",
-                     bytes});
-  operator_->Append(std::move(records), [](const absl::Status&, std::span<const Offset>) {});
-}
-
-// The log forgets events older than the retention.
-void Fleet::TrimEvents() {
-  const int64_t retention = world_.plan().retention_ms;
-  if (retention == 0) return;
-  world_.After(10000, [this, retention] {
-    for (uint32_t partition = 0; partition < world_.plan().partitions; partition++) {
-      const log::TopicPartition from{log::Topic::kEvents, partition};
-      const auto range = operator_->Range(from);
-      auto batch = operator_->Read(from, range->first, 1 << 24);
-      Offset below = range->first;
-      for (const log::RecordView& record : batch->records) {
-        if (record.time.ms >= kEpochMs + world_.now() - retention) break;
-        below = record.offset + 1;
-      }
-      (void)operator_->Trim(from, below);
-    }
-    TrimEvents();
   });
 }
 
@@ -301,6 +199,12 @@ void Fleet::Watch() {
     for (const Member& member : reapers_) {
       if (member.alive() && member.reaper) checker_.CompareFold(member.name, member.reaper->fold().ledger());
     }
+    int64_t watched_since = world_.now();  // by a reaper that can hear
+    for (const Member& member : reapers_) {
+      if (member.alive() && !member.proc->cut_off)
+        watched_since = std::min(watched_since, member.proc->in_touch_since);
+    }
+    checker_.CheckLevels(watched_since, healed_ ? world_.now() - world_.plan().work_ms : 0);
     std::string why;
     if (healed_ && workload_->over() && checker_.AllDone(&why)) {
       done_ = true;
@@ -329,7 +233,9 @@ void Fleet::Watch() {
 Outcome Fleet::Run() {
   world_.Tell(1, [&] { return Describe(world_.plan()); });
   for (const auto& [role, index] : Everyone()) {
-    world_.At(world_.rng().Between(0, 2000), [this, role = role, index = index] { Start(role, index); });
+    const bool late = world_.plan().late_workers && role == Role::kWorker && index > 0;
+    world_.At(world_.rng().Between(0, late ? world_.plan().work_ms * 3 / 4 : 2000),
+              [this, role = role, index = index] { Start(role, index); });
   }
   workload_->Begin();
   PlanFaults();
@@ -340,6 +246,9 @@ Outcome Fleet::Run() {
   }
   if (!world_.failed()) {
     checker_.ReadOn();
+    for (const Member& member : workers_) {
+      if (member.gone) checker_.OnStoreLost(member.name);
+    }
     checker_.CheckEnd();
     checker_.CheckReplay();
   }

@@ -42,7 +42,8 @@ class Fleet {
     std::unique_ptr<ReaperDriver> reaper;
     std::unique_ptr<WorkerDriver> worker;
     ProcRef proc;
-    bool starting = false;
+    bool gone = false;             // for good
+    int64_t comes_back_after = 0;  // once it has ended on purpose
     bool alive() const { return proc && proc->alive; }
   };
   enum class Role { kDispatcher, kReaper, kWorker };
@@ -50,6 +51,12 @@ class Fleet {
   void MakeTopics();
   void Start(Role role, size_t index);
   void Crash(Role role, size_t index, int64_t restart_after);
+  void ToGraveyard(Member& member);
+  // A worker is shut down on purpose; when it has ended it comes back after this.
+  void Stop(size_t index, worker::Shutdown mode, int64_t restart_after);
+  void Ended(size_t index, const ProcRef& proc);
+  // Whether this worker may be taken away for good: one always stays.
+  bool MayLeave(size_t index);
   Member& Of(Role role, size_t index);
   std::vector<std::pair<Role, size_t>> Everyone();
   std::pair<Role, size_t> Anyone();
@@ -57,6 +64,7 @@ class Fleet {
   void TellOwner(size_t index, int64_t delay);
 
   void PlanFaults();
+  void PlanFaultsOfWorkers();
   void Often(uint32_t per_hour, std::string_view name, std::function<void()> fault);
   void PowerLoss();
   void Garbage();

@@ -22,6 +22,7 @@ struct ModelAttempt {
   std::string worker;
   std::string store;
   bool started = false;      // an accepted TaskStarted
+  int64_t assigned_at = 0;   // virtual time; kept by the checker
   bool republished = false;  // a verdict took it away
   std::string end;
 };

@@ -7,9 +7,10 @@
 namespace laneway::sim {
 
 std::string_view ProfileName(Profile profile) {
-  constexpr std::string_view kNames[kProfiles] = {
-      "healthy",   "dispatchers", "workers", "pauses",    "log",   "power",  "zone",  "redrive",
-      "retention", "deaf",        "clocks",  "operators", "names", "phases", "mixed", "storm"};
+  constexpr std::string_view kNames[kProfiles] = {"healthy", "dispatchers", "workers", "pauses",    "log",
+                                                  "power",   "zone",        "redrive", "retention", "deaf",
+                                                  "clocks",  "operators",   "names",   "phases",    "mixed",
+                                                  "storm",   "lanes",       "late",    "absent",    "gone"};
   return kNames[static_cast<size_t>(profile)];
 }
 
@@ -18,17 +19,20 @@ namespace {
 // Each fault with a chance of 60 %, `much` times as often as in a quiet run.
 void SomeOfEverything(uint32_t much, Rng& rng, Plan& plan) {
   Rates& r = plan.rates;
-  for (uint32_t* rate : {&r.dispatcher_crash, &r.election, &r.worker_crash, &r.worker_disk_lost,
-                         &r.reaper_crash, &r.pause, &r.cut_off, &r.power_loss, &r.disk_full, &r.late_append,
-                         &r.clock_step, &r.garbage, &plan.cancels, &plan.intents, &plan.withdrawals}) {
+  for (uint32_t* rate :
+       {&r.dispatcher_crash, &r.election, &r.worker_crash, &r.worker_disk_lost, &r.reaper_crash, &r.pause,
+        &r.cut_off, &r.power_loss, &r.disk_full, &r.late_append, &r.clock_step, &r.garbage, &plan.cancels,
+        &plan.intents, &plan.withdrawals, &r.worker_stop, &r.worker_away, &r.cut_off_long, &plan.thefts}) {
     if (rng.PerMille(600)) *rate = static_cast<uint32_t>(rng.Between(10, 50)) * much;
   }
   for (uint32_t* chance : {&r.reply_lost, &r.request_lost, &r.unavailable, &r.slow_append, &r.fs_error,
-                           &r.fs_reply_lost, &r.zone_pause, &r.zone_crash}) {
+                           &r.fs_reply_lost, &r.zone_pause, &r.zone_crash, &r.damaged, &r.slow_look}) {
     if (rng.PerMille(600)) *chance = static_cast<uint32_t>(rng.Between(1, 5)) * much;
   }
   plan.put_backs = static_cast<uint32_t>(rng.Below(300));
   plan.redrives = static_cast<uint32_t>(rng.Below(300));
+  plan.moody_scripts = static_cast<uint32_t>(rng.Below(300));
+  plan.late_workers = rng.Below(2) == 0;
 }
 
 void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
@@ -89,6 +93,23 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       break;
     case Profile::kStorm:
       SomeOfEverything(3, rng, plan);
+      break;
+    case Profile::kLanes:
+      plan.late_workers = true, plan.intents = 120, plan.reordered_appends = rng.Below(3) != 0;
+      r.worker_stop = 120, r.worker_crash = 60, r.damaged = 30, r.slow_append = 20;
+      break;
+    case Profile::kLate:
+      plan.bad_scripts = 900, plan.moody_scripts = 800, plan.redrives = 1500, plan.long_scripts = 700;
+      plan.capacities.push_back(2), plan.work_ms += 200000;
+      r.cut_off_long = 100, r.worker_crash = 10;
+      break;
+    case Profile::kAbsent:
+      plan.capacities.push_back(2), plan.work_ms += 200000, plan.files += 40;
+      r.worker_away = 40, r.slow_append = 300;
+      break;
+    case Profile::kGone:
+      plan.thefts = 600, plan.redrives = 500, plan.bad_scripts = 500;
+      r.election = 200, r.slow_append = 200, r.request_lost = 20, r.late_append = 120, r.slow_look = 200;
       break;
   }
 }

@@ -31,8 +31,12 @@ enum class Profile : uint8_t {
   kPhases,       // started jobs with many tasks
   kMixed,        // a little of everything
   kStorm,        // much of everything
+  kLanes,        // workers join late, stop on purpose, are drained; packets get damaged on their way
+  kLate,         // workers out of reach for minutes, scripts that fail the second time, redrives
+  kAbsent,       // workers that stay away for minutes or for ever, slow appends
+  kGone,         // files taken out of the zone, elections, slow appends
 };
-inline constexpr size_t kProfiles = 16;
+inline constexpr size_t kProfiles = 20;
 std::string_view ProfileName(Profile profile);
 
 // Events in an hour of the fleet's time (each a chance of its own), while faults last.
@@ -41,9 +45,12 @@ struct Rates {
   uint32_t election = 0;  // the control partition changes hands
   uint32_t worker_crash = 0;
   uint32_t worker_disk_lost = 0;
+  uint32_t worker_stop = 0;  // on purpose: shut down, comes back after a while or not at all
+  uint32_t worker_away = 0;  // dies, and stays away for minutes or for ever
   uint32_t reaper_crash = 0;
   uint32_t pause = 0;
   uint32_t cut_off = 0;
+  uint32_t cut_off_long = 0;  // a worker, for minutes
   uint32_t power_loss = 0;
   uint32_t disk_full = 0;
   uint32_t late_append = 0;
@@ -54,6 +61,8 @@ struct Rates {
   uint32_t request_lost = 0;
   uint32_t unavailable = 0;
   uint32_t slow_append = 0;
+  uint32_t damaged = 0;    // lane records that arrive as bytes nobody can read
+  uint32_t slow_look = 0;  // what was seen in incoming/ is told much later
   uint32_t fs_error = 0;
   uint32_t fs_reply_lost = 0;
   uint32_t zone_wait = 50;  // others act in the middle of the zone's work
@@ -76,12 +85,16 @@ struct Plan {
   uint32_t snapshot_every = 50;  // records
   bool reordered_appends = false;
   bool reject_late = false;
-  uint32_t redrives = 0;       // per mille of the dead, each time it is looked at
-  uint32_t put_backs = 0;      // per mille of the files that have ended
-  uint32_t bad_scripts = 200;  // per mille
-  uint32_t cancels = 0;        // per hour
-  uint32_t intents = 0;        // per hour
-  uint32_t withdrawals = 0;    // per hour
+  uint32_t redrives = 0;        // per mille of the dead, each time it is looked at
+  uint32_t put_backs = 0;       // per mille of the files that have ended
+  uint32_t bad_scripts = 200;   // per mille
+  uint32_t long_scripts = 100;  // per mille: seconds instead of milliseconds
+  uint32_t cancels = 0;         // per hour
+  uint32_t intents = 0;         // per hour
+  uint32_t withdrawals = 0;     // per hour
+  uint32_t thefts = 0;          // per hour: a file is taken out of processing/ or failed/
+  uint32_t moody_scripts = 0;   // per mille of the bad ones: only their first attempts succeed
+  bool late_workers = false;    // they join while there is work
   Rates rates;
 };
 

@@ -19,7 +19,7 @@ absl::Status MakeFolders(zone::Fs& fs, const std::string& path) {
 }  // namespace
 
 WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id,
-                           uint32_t capacity)
+                           uint32_t capacity, std::function<void()> ended)
     : world_(world),
       proc_(proc),
       clock_(clock),
@@ -30,7 +30,8 @@ WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, W
       fs_(world, proc, false, {},
           [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
             witness->OnRename(name, from, to, inode);
-          }) {}
+          }),
+      ended_(std::move(ended)) {}
 
 worker::Now WorkerDriver::Time() const {
   const int64_t boot = world_->now() + world_->now() * clock_->drift_ppm / 1000000;
@@ -91,6 +92,7 @@ void WorkerDriver::Pass() {
   ReadControl();
   ReadLanes(now);
   StepAll(now);
+  if (core_->finished() && !std::exchange(end_told_, true)) world_->Post(proc_, 0, ended_);
   const uint64_t timer = ++timer_;
   if (const auto next = core_->NextDeadline()) {
     world_->Post(proc_, std::clamp<int64_t>((*next - now.boot).count(), 1, 5000), [this, timer] {

@@ -21,12 +21,14 @@ namespace laneway::sim {
 class WorkerDriver {
  public:
   WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id,
-               uint32_t capacity);
+               uint32_t capacity, std::function<void()> ended);
   absl::Status Start();
+  // `ended` is called when all is reported and the process may end.
   void BeginShutdown(worker::Shutdown mode);
 
   // The process has died: its companion stops the scripts. What they were.
   void StopScripts();
+  bool started() const { return core_ != nullptr; }
   const worker::Worker& core() const { return *core_; }
   const ProcRef& proc() const { return proc_; }
   const IncarnationId& incarnation() const { return incarnation_; }
@@ -65,6 +67,8 @@ class WorkerDriver {
   std::unique_ptr<log::Watch> watch_;
   Offset control_next_ = 0;
   std::pair<Epoch, uint64_t> table_read_;
+  const std::function<void()> ended_;
+  bool end_told_ = false;
   bool woken_ = false;
   bool passing_ = false;
   uint64_t timer_ = 0;

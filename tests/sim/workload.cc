@@ -22,12 +22,15 @@ std::pair<std::string_view, uint32_t> WordOf(std::string_view name) {
 
 }  // namespace
 
-Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t, uint32_t failures, Rng& rng) {
+Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint32_t failures, World& world) {
+  Rng& rng = world.rng();
   Witness::Script script;
-  script.takes_ms = rng.Below(10) == 0 ? rng.Between(2000, 19000) : rng.Between(5, 1500);
+  const bool takes_long = rng.PerMille(world.plan().long_scripts);
+  script.takes_ms = takes_long ? rng.Between(2000, 19000) : rng.Between(5, 1500);
   script.reports = rng.Below(4) == 0;
   const auto [word, times] = WordOf(job.name);
-  if (word == "ok" || failures >= times || (job.tasks.size() > 1 && n % 3 != 1)) return script;
+  const bool good = word == "moody" ? attempt <= times : word == "ok" || failures >= times;
+  if (good || (job.tasks.size() > 1 && n % 3 != 1)) return script;
   script.ok = false;
   script.exit_code = 1;
   if (word == "bad") script.ending = v1::BAD_INPUT, script.exit_code = 65;
@@ -43,6 +46,7 @@ Workload::Workload(World* world, Checker* checker, std::vector<std::string> work
 std::string Workload::Behaviour() {
   Rng& rng = world_->rng();
   if (!rng.PerMille(world_->plan().bad_scripts)) return "ok";
+  if (rng.PerMille(world_->plan().moody_scripts)) return absl::StrCat("moody", rng.Between(1, 2));
   constexpr std::string_view kWords[] = {"fail", "fail", "bad", "again", "hang", "signal"};
   return absl::StrCat(std::string(kWords[rng.Below(6)]), rng.Between(1, 7));
 }
@@ -63,6 +67,7 @@ void Workload::Begin() {
     for (int64_t i = 0; i < times; i++) world_->At(rng.Between(0, last), what);
   };
   often(plan.withdrawals, [this] { Withdraw(); });
+  often(plan.thefts, [this] { Steal(); });
   often(plan.cancels, [this] { Cancel(); });
   often(plan.intents, [this] { Intend(); });
 }
@@ -155,6 +160,24 @@ void Workload::Withdraw() {
   }
   world_->Count("files withdrawn");
   world_->Tell(arrival.inode + 5, [&] { return absl::StrCat("USER removes incoming/", arrival.path); });
+}
+
+// Somebody takes a file away that waits below processing/ or has failed.
+void Workload::Steal() {
+  std::vector<std::pair<Arrival*, std::string>> there;
+  for (const auto& arrival : checker_->arrivals()) {
+    const std::vector<std::string> paths = world_->fs().PathsOf(arrival->inode);
+    if (paths.size() == 1 && (paths[0].starts_with("processing/") || paths[0].starts_with("failed/")))
+      there.emplace_back(arrival.get(), paths[0]);
+  }
+  if (there.empty()) return;
+  const auto& [arrival, path] = there[world_->rng().Below(there.size())];
+  world_->fs().Remove(path);
+  for (const auto& same : checker_->arrivals()) {
+    if (same->inode == arrival->inode) same->withdrawn = same->removed = true;
+  }
+  world_->Count("files taken away");
+  world_->Tell(arrival->inode + 7, [&, from = path] { return absl::StrCat("USER removes ", from); });
 }
 
 // ---- records

@@ -18,8 +18,8 @@
 namespace laneway::sim {
 
 // How a script ends is written in its job's name: "ok", "fail2" (fails twice), "bad" (exit 65), "again1"
-// (exit 75 once), "hang1", "signal1".
-Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint32_t failures, Rng& rng);
+// (exit 75 once), "hang1", "signal1", "moody1" (whatever comes after its first attempt fails).
+Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint32_t failures, World& world);
 
 class Workload {
  public:
@@ -39,6 +39,7 @@ class Workload {
   void StartJobAt(int64_t time, int number);
   void PutBack();
   void Withdraw();
+  void Steal();
   void Redrive();
   void Cancel();
   void Intend();
