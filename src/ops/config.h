@@ -46,9 +46,10 @@ struct ConfigSources {
 };
 
 struct EffectiveConfig {
-  v1::Config values;                           // api.token holds the reference ("${env:NAME}"), not the token
-  Secret<std::string> api_token;               // empty: none
-  std::map<std::string, std::string> origins;  // "job.timeout" → "default", "laneway.json:4:12", …
+  v1::Config values;              // api.token holds the reference ("${env:NAME}"), not the token
+  Secret<std::string> api_token;  // empty: none
+  std::map<std::string, Secret<std::string>> kafka;  // librdkafka's settings, references resolved
+  std::map<std::string, std::string> origins;        // "job.timeout" → "default", "laneway.json:4:12", …
   std::vector<std::string> warnings;
 
   // As a configuration file, one field a line; `with_origin` adds where each value came from, as a table.

@@ -1,13 +1,7 @@
 #include "ops/config_checks.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 
 #include "fleet/ids.h"
 #include "ops/text.h"
@@ -15,9 +9,6 @@
 
 namespace laneway::ops {
 namespace {
-
-constexpr size_t kTokenMin = 8;
-constexpr size_t kTokenMax = 4096;
 
 class Checker {
  public:
@@ -134,62 +125,7 @@ void CheckListeners(Checker& check) {
                 "a port of its own, or \"off\" (the API serves /metrics as well)");
 }
 
-// The file's text without the end of line, or why not.
-std::string ReadSecretFile(const std::string& path, std::string& why, bool& readable_by_others) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat info {};
-  if (fd < 0 || fstat(fd, &info) != 0) {
-    why = std::strerror(errno);
-    if (fd >= 0) close(fd);
-    return "";
-  }
-  readable_by_others = (info.st_mode & 077) != 0;
-  std::string text(kTokenMax + 2, '\0');
-  const ssize_t got = S_ISREG(info.st_mode) ? read(fd, text.data(), text.size()) : -1;
-  if (got < 0) why = S_ISREG(info.st_mode) ? std::strerror(errno) : "not a regular file";
-  close(fd);
-  text.resize(got < 0 ? 0 : static_cast<size_t>(got));
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
-  return text;
-}
-
-bool IsToken(const std::string& text) {
-  return text.size() >= kTokenMin && text.size() <= kTokenMax &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-}
-
 }  // namespace
-
-void ResolveSecrets(const ConfigSources& sources, EffectiveConfig& config,
-                    std::vector<ConfigProblem>& problems) {
-  Checker check(config, problems);
-  const std::string& reference = config.values.api().token();
-  if (reference.empty()) return;
-  const bool from_file = reference.rfind("${file:", 0) == 0;
-  const size_t begin = reference.find(':') + 1;
-  const std::string name = reference.substr(begin, reference.size() - begin - 1);
-  std::string token;
-  if (from_file) {
-    std::string why;
-    bool readable_by_others = false;
-    token = ReadSecretFile(name, why, readable_by_others);
-    check.Require(why.empty(), "api.token", "\"" + Printable(reference) + "\": " + why,
-                  "a file that can be read");
-    if (!why.empty()) return;
-    if (readable_by_others)
-      check.Warn("api.token: other users may read " + Printable(name) + "; chmod 600 keeps it to yourself");
-  } else {
-    const auto at = sources.environment.find(name);
-    if (at == sources.environment.end() || at->second.empty())
-      return;  // no token: CheckListeners decides whether one is needed
-    token = at->second;
-  }
-  check.Require(IsToken(token), "api.token",
-                "a token of " + std::to_string(token.size()) + " bytes (not shown) behind \"" +
-                    Printable(reference) + "\"",
-                "8 to 4096 printable ASCII characters without spaces");
-  if (IsToken(token)) config.api_token = Secret<std::string>(token);
-}
 
 void CheckTogether(const ConfigSources& sources, EffectiveConfig& config,
                    std::vector<ConfigProblem>& problems) {

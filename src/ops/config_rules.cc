@@ -50,6 +50,7 @@ const std::vector<ConfigRule>& Table() {
       {"log.backend", K::kChoice, "embedded", 0, 0, {"embedded", "kafka"}, "where the records are kept"},
       {"log.data", K::kPath, "data", 0, 0, {}, "folder of the embedded log and of the workers' state"},
       {"log.brokers", K::kBrokers, "", 0, 0, {}, "Kafka brokers, HOST:PORT"},
+      {"log.kafka", K::kKafka, "", 0, 0, {}, "any setting of librdkafka, as \"security.protocol=SSL\""},
       {"log.prefix",
        K::kPrefix,
        "laneway.",
@@ -283,6 +284,9 @@ std::string ConfigRule::Allowed() const {
       return "an array of names of environment variables; those that begin with LANEWAY_ are set by us";
     case ConfigKind::kBrokers:
       return "an array of \"HOST:PORT\"";
+    case ConfigKind::kKafka:
+      return "an array of \"NAME=VALUE\" in librdkafka's names; secrets as NAME=${env:VARIABLE} or "
+             "NAME=${file:PATH}";
   }
   return "";
 }

@@ -31,6 +31,7 @@ enum class ConfigKind : uint8_t {
   kLabels,
   kVariables,
   kBrokers,
+  kKafka,
 };
 
 struct ConfigRule {
@@ -44,7 +45,7 @@ struct ConfigRule {
 
   bool IsList() const {
     return kind == ConfigKind::kWords || kind == ConfigKind::kLabels || kind == ConfigKind::kVariables ||
-           kind == ConfigKind::kBrokers;
+           kind == ConfigKind::kBrokers || kind == ConfigKind::kKafka;
   }
   // The field's name in config.proto: durations carry `_ms` there.
   std::string ProtoName() const;

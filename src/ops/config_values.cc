@@ -129,6 +129,15 @@ bool IsLabel(std::string_view text) {
   });
 }
 
+bool IsKafkaSetting(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string_view::npos || text.size() > 8192) return false;
+  const auto may_stand = [](char c) {
+    return absl::ascii_islower(static_cast<unsigned char>(c)) || c == '.' || c == '_';
+  };
+  return std::all_of(text.begin(), text.begin() + static_cast<ptrdiff_t>(equals), may_stand);
+}
+
 bool IsBroker(std::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return false;
@@ -161,6 +170,8 @@ bool TextFits(const ConfigRule& rule, const std::string& text) {
       return IsVariable(text);
     case ConfigKind::kBrokers:
       return IsBroker(text);
+    case ConfigKind::kKafka:
+      return IsKafkaSetting(text);
     case ConfigKind::kSecret: {
       const bool reference = text.rfind("${env:", 0) == 0 || text.rfind("${file:", 0) == 0;
       return text.empty() || (reference && text.back() == '}' && text.find(':') + 2 < text.size());
@@ -301,6 +312,7 @@ std::optional<ValueProblem> SetConfigValue(const ConfigRule& rule, std::string_v
     case ConfigKind::kLabels:
     case ConfigKind::kVariables:
     case ConfigKind::kBrokers:
+    case ConfigKind::kKafka:
       return SetText(rule, to, value);
   }
   return std::nullopt;
@@ -333,6 +345,7 @@ std::string ConfigValueAsJson(const ConfigRule& rule, std::string_view path, con
     case ConfigKind::kLabels:
     case ConfigKind::kVariables:
     case ConfigKind::kBrokers:
+    case ConfigKind::kKafka:
       out.BeginArray();
       for (int i = 0; i < reflection.FieldSize(*from.message, from.field); i++) {
         out.Value(reflection.GetRepeatedString(*from.message, from.field, i));
