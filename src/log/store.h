@@ -51,8 +51,9 @@ class Store {
 class Journal {
  public:
   virtual ~Journal() = default;
-  // `done` gets the offsets of `records`; an error means: no note is durable and no record was appended
-  // (UNKNOWN: the records may have been).
+  // `done` gets the offsets of `records`. An error, where both are one write: nothing happened (UNKNOWN: it
+  // may have). Where the store comes first: of the records, as log.h says; the notes may be durable, and the
+  // same step, committed again, overwrites them.
   virtual void Commit(std::vector<StoreOp> notes, std::vector<NewRecord> records, AppendDone done) = 0;
 };
 
