@@ -73,8 +73,7 @@ void Intend(const StatePtr& state, const std::string& name, v1::Intent intent, c
   operation.set_reason(action.reason);
   operation.set_by(action.by);
   std::vector<log::NewRecord> records;
-  records.push_back(
-      {{log::Topic::kControl, 0}, log::RecordType::kControlRecord, name, record.SerializeAsString()});
+  records.push_back(fold::RecordOf(record));
   state->ports.log->Append(
       std::move(records), [state, name, reply](const absl::Status& status, std::span<const Offset> offsets) {
         if (!status.ok()) return (*reply)(AppendProblem(status));

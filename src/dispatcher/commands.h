@@ -57,18 +57,20 @@ struct Commands {
   std::vector<v1::DeadLetter> dead_letters;
   std::vector<v1::Alert> alerts;
   std::vector<Trim> trims;
+  uint32_t lanes_wanted = 0;  // make the topic have at least so many partitions; OnLanesGrown answers
   ZoneWork zone;
   bool stepped_down = false;  // forget this dispatcher; a new one (with a new incarnation) may stand again
 
   bool empty() const {
     return events.empty() && marks.empty() && lanes.empty() && control.empty() && dead_letters.empty() &&
-           alerts.empty() && trims.empty() && zone.empty() && !stepped_down;
+           alerts.empty() && trims.empty() && zone.empty() && !stepped_down && lanes_wanted == 0;
   }
   void clear() {
     events.clear(), marks.clear(), lanes.clear(), control.clear(), dead_letters.clear(), alerts.clear(),
         trims.clear();
     zone = ZoneWork{};
     stepped_down = false;
+    lanes_wanted = 0;
   }
 };
 

@@ -70,7 +70,10 @@ void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const
     }
     return;
   }
-  if (!active() || member == nullptr) return;
+  if (!active()) return;
+  // `control` keeps the newest table only: what a predecessor's late one has overwritten is said again.
+  if (record.has_lane_table() && record.lane_table().epoch() < epoch_) TellLaneTable(out);
+  if (member == nullptr) return;
   Offer(*member, out);
   MaybeDrain(*member, out);
 }
@@ -128,13 +131,12 @@ void Dispatcher::Activate(LogTime now, Commands* out) {
   for (const auto& [id, member] : members_->all()) {
     if (member.registered) capacities[id] = member.capacity;
   }
-  lanes_.Restore(members_->lane_owners(), capacities);
+  const auto& owners = members_->lane_owners();
+  if (!owners.empty() && owners.rbegin()->first >= lanes_.lanes())  // grown since this process looked
+    lanes_ = LaneTable(owners.rbegin()->first + 1);
+  lanes_.Restore(owners, capacities);
   for (const auto& [id, member] : members_->all()) Offer(member, out);
-  for (Lane lane = 0; lane < lanes_.lanes(); lane++) {  // packets of older epochs behind this are void
-    v1::LaneRecord record;
-    record.mutable_epoch_opened()->set_epoch(epoch_);
-    SendToLane(lane, WorkerId(), std::move(record), {}, 0, out);
-  }
+  for (Lane lane = 0; lane < lanes_.lanes(); lane++) OpenLane(lane, out);
   TellLaneTable(out);
   for (const JobId& id : ledger_->OpenJobs()) TakeUp(*ledger_->Find(id), now, out);
   for (const TaskId& dead : dead_while_standby_) {

@@ -84,6 +84,8 @@ class Dispatcher {
   void OnMarkFailed(LogTime now, Commands* out);
   void OnControlFailed(const v1::ControlRecord& record, LogTime now, Commands* out);
   void OnLaneAppended(const LaneAppend& record, bool ok, Offset offset, LogTime now);
+  // The topic has this many partitions now.
+  void OnLanesGrown(uint32_t lanes, Commands* out);
 
   // Answers of the zone.
   void OnStagingMade(const absl::Status& status, LogTime now, Commands* out);
@@ -204,6 +206,7 @@ class Dispatcher {
   bool IsAway(const Member& member) const;
   void TakeLanesOfAway(std::vector<LaneMove>* moves);
   bool HasUsableLane(const WorkerId& worker) const;
+  void OpenLane(Lane lane, Commands* out);
   void CarryOutMoves(const std::vector<LaneMove>& moves);
   void MaybeHandOver(const Member* owner, Commands* out);
   void MaybeDrain(const Member& member, Commands* out);

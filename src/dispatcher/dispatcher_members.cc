@@ -15,12 +15,33 @@ void Dispatcher::Offer(const Member& member, Commands* out) {
   const bool changed = share == 0 && !its.empty();
   std::vector<LaneMove> moves = lanes_.SetMember(member.id, share);
   if (share != 0 && lanes_.LanesOf(member.id).empty()) TakeLanesOfAway(&moves);
+  // Asked for again with each heartbeat of somebody who has none.
+  if (active() && share != 0 && lanes_.LanesOf(member.id).empty()) out->lanes_wanted = lanes_.LanesWanted();
   CarryOutMoves(moves);
   if (!moves.empty() || changed) {
     MaybeHandOver(nullptr, out);
     TellLaneTable(out);
   }
   OfferTasks(member);
+}
+
+// Lanes are not hashed: more of them move nothing that is under way.
+void Dispatcher::OnLanesGrown(uint32_t lanes, Commands* out) {
+  const Lane before = lanes_.lanes();
+  if (!active() || lanes <= before) return;
+  const std::vector<LaneMove> moves = lanes_.Grow(lanes);
+  for (Lane lane = before; lane < lanes; lane++) OpenLane(lane, out);
+  CarryOutMoves(moves);
+  MaybeHandOver(nullptr, out);
+  TellLaneTable(out);
+  for (const auto& [id, member] : members_->all()) OfferTasks(member);
+}
+
+// Packets of older epochs behind this are void.
+void Dispatcher::OpenLane(Lane lane, Commands* out) {
+  v1::LaneRecord record;
+  record.mutable_epoch_opened()->set_epoch(epoch_);
+  SendToLane(lane, WorkerId(), std::move(record), {}, 0, out);
 }
 
 bool Dispatcher::IsAway(const Member& member) const {

@@ -73,6 +73,7 @@ absl::Status DispatcherRunner::Start() {
     if (watcher_->fd() >= 0) zone_loop_.Watch(watcher_->fd(), EPOLLIN, [this](uint32_t) { ReadNews(); });
   }
   zone_loop_.Start();
+  admin_loop_.Start();
   started_ = true;
   Tick();
   return absl::OkStatus();
@@ -93,6 +94,8 @@ void DispatcherRunner::Stop() {
   loop_->Cancel(settled_);
   zone_loop_.Stop();
   zone_loop_.Join();
+  admin_loop_.Stop();
+  admin_loop_.Join();
 }
 
 // ---- what the fold has read
@@ -175,8 +178,8 @@ void DispatcherRunner::SendRecords() {
   sent->dead_letters.swap(commands_.dead_letters);
   sent->alerts.swap(commands_.alerts);
   sent->trims.swap(commands_.trims);
-  // tried again with the next heartbeat
-  for (const Trim& trim : sent->trims) (void)log_->Trim({log::Topic::kLanes, trim.lane}, trim.below);
+  sent->lanes_wanted = std::exchange(commands_.lanes_wanted, 0);
+  TendLanes(sent);
   std::vector<log::NewRecord> records;
   records.reserve(sent->events.size() + sent->lanes.size() + sent->marks.size() + sent->control.size() +
                   sent->dead_letters.size() + sent->alerts.size());
@@ -188,9 +191,7 @@ void DispatcherRunner::SendRecords() {
   for (const v1::Event& event : sent->events)
     records.push_back(fold::RecordOf(event, fold::PartitionOf(event, partitions)));
   for (const auto& [partition, mark] : sent->marks) records.push_back(fold::RecordOf(mark, partition));
-  for (const v1::ControlRecord& control : sent->control)
-    records.push_back(
-        Record(log::Topic::kControl, 0, log::RecordType::kControlRecord, "dispatcher", control));
+  for (const v1::ControlRecord& control : sent->control) records.push_back(fold::RecordOf(control));
   for (const v1::DeadLetter& letter : sent->dead_letters) {
     records.push_back(Record(log::Topic::kDeadLetter, 0, log::RecordType::kDeadLetter,
                              letter.job_id() + std::to_string(letter.task()), letter));
@@ -205,6 +206,25 @@ void DispatcherRunner::SendRecords() {
                                                                      offsets.size(), sent->lanes.size())));
     loop_->Post([this, sent, status, lanes = std::move(lanes), alive] {
       if (!alive.expired()) Appended(sent, status, lanes);
+    });
+  });
+}
+
+// Trims and adds lanes, for which a log of other machines may take its time. What fails is asked for again
+// with the next heartbeat.
+void DispatcherRunner::TendLanes(const std::shared_ptr<const Commands>& asked) {
+  if (asked->trims.empty() && (asked->lanes_wanted == 0 || growing_)) return;
+  growing_ = growing_ || asked->lanes_wanted != 0;
+  admin_loop_.Post([this, asked, alive = std::weak_ptr<bool>(alive_)] {
+    for (const Trim& trim : asked->trims) (void)log_->Trim({log::Topic::kLanes, trim.lane}, trim.below);
+    if (asked->lanes_wanted == 0) return;
+    const bool grown = log_->EnsureTopic(log::Topic::kLanes, asked->lanes_wanted).ok();
+    loop_->Post([this, grown, lanes = asked->lanes_wanted, alive] {
+      if (alive.expired() || stopped_) return;
+      growing_ = false;
+      if (!grown) return;
+      core_->OnLanesGrown(lanes, &commands_);
+      Flush();
     });
   });
 }

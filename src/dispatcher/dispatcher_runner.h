@@ -5,7 +5,8 @@
 // Promises:   what fails comes back to the state machine, which decides it again; the zone is asked for one
 //             batch at a time, and what is asked for meanwhile waits for the next (so batches grow with the
 //             load, and share their syncs).
-// Threads:    everything on the fold's loop but the zone's work, which has a loop of its own.
+// Threads:    everything on the fold's loop, but for the zone's work and the care of the lanes, which have
+//             loops of their own.
 #pragma once
 
 #include <functional>
@@ -79,6 +80,7 @@ class DispatcherRunner : public fold::FoldListener {
   void Flush();
   void StandAgainLater();
   void SendRecords();
+  void TendLanes(const std::shared_ptr<const Commands>& asked);
   void Appended(std::shared_ptr<Commands> sent, const absl::Status& status, std::span<const Offset> offsets);
   void CollectZoneWork();
   void MaybeWorkZone();
@@ -99,6 +101,7 @@ class DispatcherRunner : public fold::FoldListener {
   zone::Fs* fs_;
   const ops::Clock* clock_;
   ops::Loop zone_loop_{"zone"};
+  ops::Loop admin_loop_{"lanes"};     // trims and adds lanes
   std::unique_ptr<zone::Zone> zone_;  // the zone loop's, as the three below
   std::unique_ptr<zone::Scanner> scanner_;
   std::unique_ptr<zone::InotifyWatcher> watcher_;
@@ -109,6 +112,7 @@ class DispatcherRunner : public fold::FoldListener {
   bool started_ = false;
   bool owner_ = false;
   bool stopped_ = false;
+  bool growing_ = false;
   bool zone_busy_ = false;
   bool looking_ = false;
   bool look_wanted_ = true;    // a full look

@@ -40,6 +40,18 @@ log::NewRecord RecordOf(const v1::Event& event, uint32_t partition) {
   return record;
 }
 
+log::NewRecord RecordOf(const v1::ControlRecord& control) {
+  log::NewRecord record;
+  record.to = {log::Topic::kControl, 0};
+  record.type = log::RecordType::kControlRecord;
+  if (control.has_worker_registered()) record.key = "registered/" + control.worker_registered().worker();
+  if (control.has_operator_intent()) record.key = "intent/" + control.operator_intent().worker();
+  if (control.has_lane_table()) record.key = "lanes";
+  if (control.has_epoch_elected()) record.key = "epoch";
+  control.SerializeToString(&record.value);
+  return record;
+}
+
 FleetFold::FleetFold(FoldOptions options, ops::Loop* loop, log::Log* log, log::Store* store,
                      const ops::Clock* clock)
     : options_(std::move(options)),

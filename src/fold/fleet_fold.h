@@ -151,5 +151,7 @@ class FleetFold {
 // The partition of `events` that an event belongs to.
 uint32_t PartitionOf(const v1::Event& event, uint32_t partitions);
 log::NewRecord RecordOf(const v1::Event& event, uint32_t partition);
+// `control` is compacted: the newest record of a key stays. So each thing that is said has a key of its own.
+log::NewRecord RecordOf(const v1::ControlRecord& control);
 
 }  // namespace laneway::fold

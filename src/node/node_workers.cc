@@ -27,10 +27,7 @@ absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
 log::NewRecord RecordOf(const v1::WorkerRegistered& registered) {
   v1::ControlRecord control;
   *control.mutable_worker_registered() = registered;
-  return {.to = {log::Topic::kControl, 0},
-          .type = log::RecordType::kControlRecord,
-          .key = registered.worker(),
-          .value = control.SerializeAsString()};
+  return fold::RecordOf(control);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ Checker::Checker(World* world)
     : world_(world),
       client_(world->disk().Connect("checker")),
       next_(world->plan().partitions),
-      lanes_next_(world->plan().lanes),
+      lanes_next_(world->plan().LanesAtMost()),
       history_(world->plan().partitions),
       oracle_(std::make_unique<Ledger>(LedgerOptions{.partitions = world->plan().partitions}, &finished_)) {}
 

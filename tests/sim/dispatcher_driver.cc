@@ -152,6 +152,10 @@ void DispatcherDriver::SendRecords() {
     (void)proc_->client->Trim({log::Topic::kLanes, trim.lane}, trim.below);
   }
   commands_.trims.clear();
+  if (const uint32_t lanes = std::exchange(commands_.lanes_wanted, 0);
+      lanes != 0 && world_->plan().lanes_grow) {
+    if (proc_->client->EnsureTopic(log::Topic::kLanes, lanes).ok()) core_->OnLanesGrown(lanes, &commands_);
+  }
   std::vector<log::NewRecord> records;
   const uint32_t partitions = fold_.ledger().partitions();
   for (const dispatcher::LaneAppend& lane : sent->lanes) {

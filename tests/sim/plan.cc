@@ -123,7 +123,8 @@ Plan MakePlan(uint64_t seed) {
   plan.profile = static_cast<Profile>(seed % kProfiles);
   const auto workers = rng.Between(1, 4);
   for (int64_t i = 0; i < workers; i++) plan.capacities.push_back(static_cast<uint32_t>(rng.Between(1, 3)));
-  plan.lanes = static_cast<uint32_t>(rng.Between(2, 6));
+  plan.lanes = static_cast<uint32_t>(rng.Between(1, 6));
+  plan.lanes_grow = plan.lanes % 2 == 0;
   plan.partitions = static_cast<uint32_t>(rng.Between(1, 4));
   plan.files = static_cast<uint32_t>(rng.Below(4) == 0 ? rng.Between(20, 60) : rng.Between(3, 20));
   plan.jobs = static_cast<uint32_t>(rng.Between(0, 4));

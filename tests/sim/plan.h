@@ -4,6 +4,7 @@
 //             likely.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -75,6 +76,10 @@ struct Plan {
   Profile profile = Profile::kHealthy;
   std::vector<uint32_t> capacities;  // of the workers
   uint32_t lanes = 4;
+  bool lanes_grow = false;  // when workers outnumber them
+  uint32_t LanesAtMost() const {
+    return lanes_grow ? std::max(lanes, static_cast<uint32_t>(capacities.size())) : lanes;
+  }
   uint32_t partitions = 2;
   uint32_t files = 10;
   uint32_t jobs = 3;

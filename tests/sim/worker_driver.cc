@@ -67,7 +67,8 @@ absl::Status WorkerDriver::Start() {
     options.compact_notes_max = static_cast<uint64_t>(world_->rng().Between(5, 100));
   core_ = std::make_unique<worker::Worker>(options, std::move(opened->restored));
   std::vector<log::TopicPartition> watched = {{log::Topic::kControl, 0}};
-  for (Lane lane = 0; lane < world_->plan().lanes; lane++) watched.push_back({log::Topic::kLanes, lane});
+  for (Lane lane = 0; lane < world_->plan().LanesAtMost(); lane++)
+    watched.push_back({log::Topic::kLanes, lane});
   watch_ = proc_->client->WatchPartitions(std::move(watched), [this] { WakeUp(); });
   WakeUp();
   return absl::OkStatus();

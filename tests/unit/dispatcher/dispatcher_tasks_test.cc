@@ -150,6 +150,29 @@ TEST(DispatcherTasksTest, RuleP2ALaneChangesHandsWhenNothingIsInFlight) {  // ru
   Proves(HandsOver, {planted::kP2HandoverInFlight});
 }
 
+TEST(DispatcherTasksTest, WhenWorkersOutnumberLanesMoreAreMade) {
+  Rig rig(1);
+  rig.Become();
+  rig.Joins(kOne);
+  EXPECT_EQ(rig.lanes_wanted, 0U);
+  rig.Joins(kTwo);
+  EXPECT_EQ(rig.lanes_wanted, 2U);
+  const JobId other{8, 8};
+  rig.Say(Submit());
+  rig.Say(Submit(other));
+  rig.Run();
+  EXPECT_EQ(rig.TaskIs({other}), "PENDING 1") << "nothing reaches the second yet";
+  rig.core->OnLanesGrown(2, &rig.out);
+  rig.Run();
+  EXPECT_EQ(rig.core->lane_table().Owner(1), WorkerId(std::string(kTwo)));
+  EXPECT_TRUE(rig.lanes[1].front().has_epoch_opened())
+      << "rule L2: what an older dispatcher sends there is void";
+  EXPECT_EQ(rig.TaskIs({other}), "ASSIGNED 1 DTF-02");
+  rig.Boot();  // its successor looked at the topic before it grew
+  rig.Become();
+  EXPECT_EQ(rig.core->lane_table().lanes(), 2U);
+}
+
 TEST(DispatcherTasksTest, WhoIsAwayKeepsItsLanesUnlessSomebodyHasNone) {
   Rig rig(1);
   rig.Become();

@@ -120,6 +120,7 @@ class Rig {
       for (const v1::Alert& alert : work.alerts) alerts.push_back(alert.kind());
       for (const v1::DeadLetter& letter : work.dead_letters) dead.push_back(letter);
       for (const Trim& trim : work.trims) trims.push_back(trim);
+      if (work.lanes_wanted != 0) lanes_wanted = work.lanes_wanted;
       for (const v1::ControlRecord& record : work.control) Control(record);
       for (const auto& [partition, mark] : work.marks)
         keep_marks ? (void)kept_marks.emplace_back(partition, mark) : (void)Say(mark, partition);
@@ -214,6 +215,7 @@ class Rig {
   std::vector<v1::Event> decided;
   std::map<Lane, std::vector<v1::LaneRecord>> lanes;
   std::vector<Trim> trims;
+  uint32_t lanes_wanted = 0;
   std::vector<std::string> alerts;
   std::vector<v1::DeadLetter> dead;
   std::vector<std::string>
