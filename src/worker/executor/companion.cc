@@ -107,10 +107,11 @@ absl::Status Companion::WaitForPredecessor(const std::string& dir, std::chrono::
   return AwaitCompanionLock(dir, timeout);
 }
 
-absl::Status Companion::Configure(const std::string& dir, const IncarnationId& incarnation) {
+absl::Status Companion::Configure(const std::string& dir, const IncarnationId& incarnation,
+                                  const std::string& teller) {
   std::unique_lock lock(mutex_);
   configured_.reset();
-  configure_ = wire::Configure{dir, incarnation};
+  configure_ = wire::Configure{dir, incarnation, teller};
   SendLocked(*configure_);
   if (!configured_changed_.wait_for(lock, kConfigureTimeout, [this] { return configured_.has_value(); })) {
     return absl::DeadlineExceededError("the companion does not answer");

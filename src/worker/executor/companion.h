@@ -30,6 +30,7 @@ namespace laneway::worker {
 //   if (auto code = CompanionMain(argc, argv)) return *code;
 // before it does anything else.
 inline constexpr char kCompanionArgument[] = "__companion";
+inline constexpr char kTellerArgument[] = "__last_words";
 // Runs the companion and gives its exit code; nothing when this process is not to be one.
 std::optional<int> CompanionMain(int argc, char** argv);
 
@@ -57,8 +58,10 @@ class Companion {
   static absl::Status WaitForPredecessor(const std::string& dir, std::chrono::milliseconds timeout);
 
   // Tells where last words go and under which name, and takes the folder's lock. FAILED_PRECONDITION: another
-  // process has it.
-  absl::Status Configure(const std::string& dir, const IncarnationId& incarnation);
+  // process has it. `teller`: not empty: when there are last words, this program is started once more as
+  // kTellerArgument, with the folder as argument and these bytes as input, to tell them to the log.
+  absl::Status Configure(const std::string& dir, const IncarnationId& incarnation,
+                         const std::string& teller = "");
   // Workers are named in the last words even when they hold nothing.
   void AddWorker(const WorkerId& worker, const IncarnationId& incarnation);
 

@@ -208,6 +208,7 @@ void CompanionProcess::Handle(const wire::Configure& configure) {
     if (lock.ok()) {
       lock_fd_ = *lock;
       dir_ = configure.dir;
+      teller_ = configure.teller;
       incarnation_ = configure.incarnation;
       answer.survivors = StopByToken(predecessor);
     } else {
@@ -270,7 +271,8 @@ void CompanionProcess::MainGone() {
 
 void CompanionProcess::LeaveLastWords() {
   if (dir_.empty()) return;
-  const absl::Status status = WriteLastWords(dir_, incarnation_, words_);
+  absl::Status status = WriteLastWords(dir_, incarnation_, words_);
+  if (status.ok() && !teller_.empty()) status = StartTeller(dir_, teller_);
   if (status.ok()) return;
   const std::string text = "laneway: last words: " + std::string(status.message()) + "\n";
   if (write(2, text.data(), text.size()) < 0) return;

@@ -95,6 +95,7 @@ class CompanionProcess {
   int lock_fd_ = -1;
   v1::LastWords words_;
   std::string dir_;
+  std::string teller_;  // its input; empty: there is none
   IncarnationId incarnation_;
   std::map<std::string, IncarnationId> workers_;
   wire::FrameReader reader_;

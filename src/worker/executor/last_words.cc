@@ -3,8 +3,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <spawn.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +15,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
+#include "worker/executor/companion.h"
 #include "worker/executor/process_table.h"
 
 namespace laneway::worker {
@@ -106,6 +111,35 @@ absl::Status WriteLastWords(const std::string& dir, const IncarnationId& incarna
   if (!written) return error;
   if (rename(unfinished.c_str(), path.c_str()) != 0) return Error("cannot rename", unfinished);
   return SyncFolder(WordsDir(dir));
+}
+
+absl::Status StartTeller(const std::string& dir, const std::string& input) {
+  // In memory: what it needs to know may hold passwords.
+  const int in = memfd_create("last-words", MFD_CLOEXEC);
+  if (in < 0 || write(in, input.data(), input.size()) != static_cast<ssize_t>(input.size()) ||
+      lseek(in, 0, SEEK_SET) != 0) {
+    const absl::Status error = Error("cannot hand on", "the settings of the log");
+    if (in >= 0) close(in);
+    return error;
+  }
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+  posix_spawnattr_t how;
+  posix_spawnattr_init(&how);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&how, &none);
+  posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
+  std::string name = "laneway", argument = kTellerArgument, folder = dir;
+  char* argv[] = {name.data(), argument.data(), folder.data(), nullptr};
+  pid_t pid = 0;
+  const int failed = posix_spawn(&pid, "/proc/self/exe", &files, &how, argv, environ);
+  posix_spawnattr_destroy(&how);
+  posix_spawn_file_actions_destroy(&files);
+  close(in);
+  if (failed == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("cannot start who tells them: ", std::strerror(failed)));
 }
 
 std::vector<LastWordsFile> ReadLastWords(const std::string& dir) {

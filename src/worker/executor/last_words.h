@@ -34,6 +34,10 @@ absl::Status AwaitCompanionLock(const std::string& dir, std::chrono::millisecond
 absl::Status WriteLastWords(const std::string& dir, const IncarnationId& incarnation,
                             const v1::LastWords& words);
 
+// Starts this very program as who tells them to the log (companion.h: kTellerArgument). It outlives its
+// parent.
+absl::Status StartTeller(const std::string& dir, const std::string& input);
+
 struct LastWordsFile {
   std::string path;
   v1::LastWords words;

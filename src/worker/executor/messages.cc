@@ -117,6 +117,7 @@ concept Is = std::is_same_v<std::remove_const_t<T>, M>;
 void Fields(auto& f, Is<Configure> auto& m) {
   f(m.dir);
   f(m.incarnation);
+  f(m.teller);
 }
 void Fields(auto& f, Is<AddWorker> auto& m) {
   f(m.worker);

@@ -26,6 +26,7 @@ inline constexpr size_t kFrameBytesMax = 16 << 20;
 struct Configure {
   std::string dir;  // of the lock file and the last words
   IncarnationId incarnation;
+  std::string teller;  // what who tells the last words to the log needs to know; empty: nobody does
 };
 struct AddWorker {
   std::string worker;

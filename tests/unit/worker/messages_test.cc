@@ -30,7 +30,7 @@ std::vector<Message> Samples() {
   ended.ended.message = "killed";
   ended.ended.duration = std::chrono::milliseconds(1234);
   ended.ended.output_bytes = UINT64_MAX;
-  return {Configure{"/data", IncarnationId{5, 6}},
+  return {Configure{"/data", IncarnationId{5, 6}, "settings"},
           AddWorker{"DTF-02", IncarnationId{7, 8}},
           start,
           StopRun{9, 2},
@@ -93,7 +93,7 @@ TEST(MessagesTest, WhatNobodySentIsRefused) {
     EXPECT_FALSE(reader.Next().ok());
   }
   std::string huge;
-  EXPECT_FALSE(Append(Configure{std::string(kFrameBytesMax, 'x'), {}}, &huge));
+  EXPECT_FALSE(Append(Configure{std::string(kFrameBytesMax, 'x'), {}, {}}, &huge));
   EXPECT_TRUE(huge.empty());
 }
 
