@@ -2,7 +2,7 @@
 //
 // Role:       a test of the tests. In normal builds LANEWAY_PLANTED(...) is the constant false and nothing
 //             remains of it. With -DLANEWAY_PLANTED_BUGS=ON each is switched on by name; the simulator must
-//             find every one (tests/sim/planted_test.cc).
+//             find every one (tests/sim/planted_hunt.h), most unit tests theirs.
 // Threads:    switched before anything runs.
 #pragma once
 

@@ -391,6 +391,9 @@ void Checker::OnSilenceSaid(const std::string& worker, int64_t in_touch_for_ms) 
 void Checker::OnRename(std::string_view who, std::string_view from, std::string_view to, uint64_t inode) {
   const auto found = by_inode_.find(inode);
   if (found == by_inode_.end()) return;
+  // Not the file that was meant: it goes back, under another name when its own is taken (rule Z2).
+  if (from.starts_with("processing/.claim-") && to.starts_with("incoming/"))
+    found->second.back()->path = to.substr(std::string_view("incoming/").size());
   // The attempt that runs finds its file until it has ended.
   for (const Run& run : running_) {
     ModelJob* job = model_.Find(run.key.task.job);

@@ -14,6 +14,17 @@ std::string_view ProfileName(Profile profile) {
   return kNames[static_cast<size_t>(profile)];
 }
 
+std::optional<Profile> ProfileNamed(std::string_view name) {
+  for (size_t i = 0; i < kProfiles; i++) {
+    if (ProfileName(static_cast<Profile>(i)) == name) return static_cast<Profile>(i);
+  }
+  return std::nullopt;
+}
+
+uint64_t SeedOf(Profile profile, uint64_t number) {
+  return number * kProfiles + static_cast<uint64_t>(profile);
+}
+
 namespace {
 
 // Each fault with a chance of 60 %, `much` times as often as in a quiet run.
@@ -33,6 +44,28 @@ void SomeOfEverything(uint32_t much, Rng& rng, Plan& plan) {
   plan.redrives = static_cast<uint32_t>(rng.Below(300));
   plan.moody_scripts = static_cast<uint32_t>(rng.Below(300));
   plan.late_workers = rng.Below(2) == 0;
+}
+
+// Each made so that one thing happens again and again.
+void HardTimes(Profile profile, Rng& rng, Plan& plan) {
+  Rates& r = plan.rates;
+  if (profile == Profile::kLanes) {
+    plan.late_workers = true, plan.intents = 120, plan.reordered_appends = rng.Below(3) != 0;
+    r.worker_stop = 120, r.worker_crash = 60, r.damaged = 30, r.slow_append = 20;
+  } else if (profile == Profile::kLate) {
+    plan.bad_scripts = 900, plan.moody_scripts = 800, plan.redrives = 1500, plan.long_scripts = 700;
+    // Alone, a worker that is back is given the next attempt of what it still runs.
+    plan.capacities = rng.Below(2) == 0 ? std::vector<uint32_t>{3} : std::vector<uint32_t>{2, 2};
+    plan.work_ms += 200000, plan.jobs += 4;
+    r.cut_off_long = 100, r.worker_crash = 10;
+  } else if (profile == Profile::kAbsent) {
+    // One is large, so that it is given tasks for as long as nobody knows that it is away.
+    plan.capacities.push_back(20), plan.work_ms += 100000, plan.files += 30;
+    r.worker_away = 60, r.slow_append = 300;
+  } else {
+    plan.thefts = 600, plan.redrives = 500, plan.bad_scripts = 500;
+    r.election = 200, r.slow_append = 200, r.request_lost = 20, r.late_append = 120, r.slow_look = 500;
+  }
 }
 
 void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
@@ -60,8 +93,8 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       r.power_loss = 90, r.worker_crash = 30, r.slow_append = 20;
       break;
     case Profile::kZone:
-      r.zone_wait = 200, r.zone_pause = 10, r.zone_crash = 5, r.fs_error = 20, r.fs_reply_lost = 10,
-      r.election = 120;
+      r.zone_wait = 200, r.zone_pause = 25, r.zone_crash = 5, r.fs_error = 20, r.fs_reply_lost = 10,
+      r.election = 120, plan.bad_scripts = 700;
       break;
     case Profile::kRedrive:
       plan.bad_scripts = 700, plan.redrives = 500, r.late_append = 120, r.reply_lost = 30,
@@ -73,7 +106,7 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       r.dispatcher_crash = 40, r.reaper_crash = 40, r.worker_crash = 20, r.election = 20;
       break;
     case Profile::kDeaf:
-      r.cut_off = 240, r.pause = 60;
+      r.cut_off = 240, r.pause = 60, plan.long_scripts = 500, plan.jobs += 3;
       break;
     case Profile::kClocks:
       r.clock_step = 240, r.worker_crash = 40, r.dispatcher_crash = 20;
@@ -95,21 +128,10 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
       SomeOfEverything(3, rng, plan);
       break;
     case Profile::kLanes:
-      plan.late_workers = true, plan.intents = 120, plan.reordered_appends = rng.Below(3) != 0;
-      r.worker_stop = 120, r.worker_crash = 60, r.damaged = 30, r.slow_append = 20;
-      break;
     case Profile::kLate:
-      plan.bad_scripts = 900, plan.moody_scripts = 800, plan.redrives = 1500, plan.long_scripts = 700;
-      plan.capacities.push_back(2), plan.work_ms += 200000;
-      r.cut_off_long = 100, r.worker_crash = 10;
-      break;
     case Profile::kAbsent:
-      plan.capacities.push_back(2), plan.work_ms += 200000, plan.files += 40;
-      r.worker_away = 40, r.slow_append = 300;
-      break;
     case Profile::kGone:
-      plan.thefts = 600, plan.redrives = 500, plan.bad_scripts = 500;
-      r.election = 200, r.slow_append = 200, r.request_lost = 20, r.late_append = 120, r.slow_look = 200;
+      HardTimes(profile, rng, plan);
       break;
   }
 }

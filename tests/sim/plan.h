@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,9 @@ enum class Profile : uint8_t {
 };
 inline constexpr size_t kProfiles = 20;
 std::string_view ProfileName(Profile profile);
+std::optional<Profile> ProfileNamed(std::string_view name);
+// The seed of this profile with this number.
+uint64_t SeedOf(Profile profile, uint64_t number);
 
 // Events in an hour of the fleet's time (each a chance of its own), while faults last.
 struct Rates {

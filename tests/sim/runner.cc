@@ -10,12 +10,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fleet/planted.h"
 #include "ops/version.h"
 #include "sim/fleet.h"
+#include "sim/planted_hunt.h"
 
 namespace laneway::sim {
 namespace {
@@ -29,7 +31,8 @@ struct Options {
   bool one = false;
   bool trace = false;
   bool twice = false;
-  bool planted = false;  // every planted bug in turn
+  bool planted = false;            // every planted bug in turn
+  std::optional<Profile> profile;  // only seeds of this one
   std::string bug;
   size_t lines = 120;  // of the story that are printed after a violation
   double bug_seconds = 20;
@@ -39,9 +42,9 @@ double Since(Clock::time_point begun) { return std::chrono::duration<double>(Clo
 
 int Usage() {
   std::fprintf(stderr,
-               "usage: sim [--seeds N] [--first N] [--jobs N] [--twice] [--bug NAME]\n"
+               "usage: sim [--seeds N] [--first N] [--jobs N] [--twice] [--profile NAME] [--bug NAME]\n"
                "       sim --seed N [--trace] [--lines N] [--bug NAME]\n"
-               "       sim --planted [--seeds N] [--bug-seconds S]\n");
+               "       sim --planted [--bug-seconds S] [--jobs N] [--bug NAME]\n");
   return 2;
 }
 
@@ -63,6 +66,10 @@ bool Parse(int argc, char** argv, Options* options) {
       options->bug_seconds = std::strtod(value(), nullptr);
     else if (name == "--bug")
       options->bug = value();
+    else if (name == "--profile" && !(options->profile = ProfileNamed(value())))
+      return false;
+    else if (name == "--profile")
+      continue;
     else if (name == "--trace")
       options->trace = true;
     else if (name == "--twice")
@@ -73,6 +80,11 @@ bool Parse(int argc, char** argv, Options* options) {
       return false;
   }
   return true;
+}
+
+// The seed with this number among those asked for.
+uint64_t SeedAt(const Options& options, uint64_t number) {
+  return options.profile ? SeedOf(*options.profile, options.first + number) : options.first + number;
 }
 
 bool SwitchOn(const std::string& bug) {
@@ -102,7 +114,7 @@ void PrintViolation(const Options& options, uint64_t seed, const std::string& vi
 
 // What the parent knows of a child that has died.
 struct Shared {
-  uint64_t seed[64];
+  uint64_t number[64];
 };
 
 struct Sum {
@@ -115,8 +127,9 @@ struct Sum {
 
 void RunShare(const Options& options, unsigned share, Shared* shared, int to_parent, uint64_t begin) {
   std::FILE* out = fdopen(to_parent, "w");
-  for (uint64_t seed = begin; seed < options.first + options.seeds; seed += options.jobs) {
-    shared->seed[share] = seed;
+  for (uint64_t number = begin; number < options.seeds; number += options.jobs) {
+    const uint64_t seed = SeedAt(options, number);
+    shared->number[share] = number;
     alarm(60);  // a seed that goes round and round is a finding too
     Outcome outcome = RunSeed(seed, false);
     if (options.twice && outcome.violation.empty()) {
@@ -189,7 +202,7 @@ void RunAll(const Options& options, Sum* sum) {
       mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   std::vector<Child> children;
   for (unsigned share = 0; share < options.jobs; share++)
-    children.push_back(Fork(options, share, shared, options.first + share));
+    children.push_back(Fork(options, share, shared, share));
   for (unsigned share = 0; share < options.jobs;) {  // in turn: each pipe holds what the others say meanwhile
     Child& child = children[share];
     if (!ReadSome(&child, sum)) continue;
@@ -197,12 +210,12 @@ void RunAll(const Options& options, Sum* sum) {
     int status = 0;
     waitpid(child.pid, &status, 0);
     if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
-      const uint64_t seed = shared->seed[share];
+      const uint64_t number = shared->number[share];
       sum->seeds++, sum->failed++;
       sum->violations.emplace_back(
-          seed,
+          SeedAt(options, number),
           "the process stopped: " + std::string(WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit"));
-      child = Fork(options, share, shared, seed + options.jobs);
+      child = Fork(options, share, shared, number + options.jobs);
       continue;
     }
     share++;
@@ -250,62 +263,12 @@ int RunSeeds(const Options& options) {
   return sum.failed == 0 ? 0 : 1;
 }
 
-#if LANEWAY_PLANTED_BUGS
-// One bug, until it is caught; what caught it, or nothing.
-std::string Catch(Options options, size_t bug, uint64_t* after) {
-  options.bug = planted::kBugs[bug].name;
-  options.jobs = 1;
-  auto* shared = static_cast<Shared*>(
-      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  planted::switched_on[bug] = true;
-  Child child = Fork(options, 0, shared, options.first);
-  planted::switched_on[bug] = false;
-  const auto begun = Clock::now();
-  Sum sum;
-  bool ended = false;
-  while (!ended && sum.failed == 0 && Since(begun) < options.bug_seconds) ended = ReadSome(&child, &sum);
-  if (!ended) kill(child.pid, SIGKILL);
-  int status = 0;
-  close(child.from);
-  waitpid(child.pid, &status, 0);
-  *after = sum.seeds;
-  std::string caught = sum.failed == 0 ? "" : sum.violations[0].second;
-  if (ended && WIFSIGNALED(status) && sum.failed == 0)
-    caught = std::string("the process stopped: ") + strsignal(WTERMSIG(status));
-  munmap(shared, sizeof(Shared));
-  return caught;
-}
-#endif
-
-int RunPlanted(const Options& options) {
-#if LANEWAY_PLANTED_BUGS
-  size_t missed = 0, caught = 0;
-  for (size_t bug = 0; bug < planted::kBugCount; bug++) {
-    if (!options.bug.empty() && options.bug != planted::kBugs[bug].name) continue;
-    const auto begun = Clock::now();
-    uint64_t after = 0;
-    const std::string by = Catch(options, bug, &after);
-    by.empty() ? missed++ : caught++;
-    std::printf("%-24s %s after %llu seeds, %.1f s: %s\n", std::string(planted::kBugs[bug].name).c_str(),
-                by.empty() ? "NOT CAUGHT" : "caught", static_cast<unsigned long long>(after), Since(begun),
-                by.substr(0, 150).c_str());
-    std::fflush(stdout);
-  }
-  std::printf("%zu planted bugs caught, %zu not\n", caught, missed);
-  return missed == 0 ? 0 : 1;
-#else
-  (void)options;
-  std::printf("this build has no planted bugs (LANEWAY_PLANTED_BUGS)\n");
-  return 2;
-#endif
-}
-
 }  // namespace
 
 int Main(int argc, char** argv) {
   Options options;
   if (!Parse(argc, argv, &options)) return Usage();
-  if (options.planted) return RunPlanted(options);
+  if (options.planted) return HuntPlanted({options.bug, options.bug_seconds, options.jobs});
   if (!SwitchOn(options.bug)) return 2;
   return options.one ? RunOne(options) : RunSeeds(options);
 }

@@ -26,7 +26,8 @@ Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint
   Rng& rng = world.rng();
   Witness::Script script;
   const bool takes_long = rng.PerMille(world.plan().long_scripts);
-  script.takes_ms = takes_long ? rng.Between(2000, 19000) : rng.Between(5, 1500);
+  script.takes_ms =
+      takes_long ? rng.Between(2000, job.spec.timeout_ms() > 100000 ? 100000 : 19000) : rng.Between(5, 1500);
   script.reports = rng.Below(4) == 0;
   const auto [word, times] = WordOf(job.name);
   const bool good = word == "moody" ? attempt <= times : word == "ok" || failures >= times;
