@@ -363,7 +363,10 @@ void Checker::CheckObsolete(const std::string& worker, int64_t in_touch_for_ms) 
     const ModelTask& task = job->tasks[run.key.task.n - 1];
     const bool obsolete = task.finished() || task.attempt != run.key.attempt;
     if (!obsolete) continue;
-    if (run.obsolete_since < 0) run.obsolete_since = world_->now();
+    // Lanes may be fewer than workers: who has none cannot be told, and its scripts run to their ends.
+    const bool reachable =
+        std::any_of(table_.begin(), table_.end(), [&](const auto& lane) { return lane.second == worker; });
+    if (run.obsolete_since < 0 || !reachable) run.obsolete_since = world_->now();
     const int64_t since = std::min(world_->now() - run.obsolete_since, in_touch_for_ms);
     Check(since < kObsoleteMax, "(g)",
           absl::StrCat("the script of ", run.key.task.ToString(), " attempt ", run.key.attempt,

@@ -123,6 +123,12 @@ bool Checker::AllDone(std::string* why) {
       return false;
     }
   }
+  if (!interrupted_.empty()) {
+    const auto& [worker, key] = *interrupted_.begin();
+    *why = absl::StrCat(worker, " has not said that ", key.task.ToString(), " attempt ", key.attempt,
+                        " was interrupted (property (e))");
+    return false;
+  }
   if (!running_.empty()) {
     *why = absl::StrCat("a script of ", running_[0].key.task.ToString(), " still runs on ",
                         running_[0].worker.name);
@@ -133,11 +139,6 @@ bool Checker::AllDone(std::string* why) {
 
 void Checker::CheckEnd() {
   CheckFiles();
-  for (const auto& [worker, key] : interrupted_) {
-    Check(false, "(e)",
-          absl::StrCat(worker, " never said that ", key.task.ToString(), " attempt ", key.attempt,
-                       " was interrupted"));
-  }
   for (const auto& arrival : arrivals_) {
     uint32_t jobs = 0;
     const ModelJob* last = nullptr;

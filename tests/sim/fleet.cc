@@ -194,7 +194,9 @@ void Fleet::Watch() {
       checker_.CheckActive(member.name, member.dispatcher->core(), member.dispatcher->fold());
     }
     for (const Member& member : workers_) {
-      if (member.alive()) checker_.CheckObsolete(member.name, world_.now() - member.proc->in_touch_since);
+      if (member.gone && !member.alive()) checker_.OnStoreLost(member.name);
+      if (member.alive() && !member.proc->cut_off)
+        checker_.CheckObsolete(member.name, world_.now() - member.proc->in_touch_since);
     }
     for (const Member& member : reapers_) {
       if (member.alive() && member.reaper) checker_.CompareFold(member.name, member.reaper->fold().ledger());
@@ -246,9 +248,6 @@ Outcome Fleet::Run() {
   }
   if (!world_.failed()) {
     checker_.ReadOn();
-    for (const Member& member : workers_) {
-      if (member.gone) checker_.OnStoreLost(member.name);
-    }
     checker_.CheckEnd();
     checker_.CheckReplay();
   }

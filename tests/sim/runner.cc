@@ -1,5 +1,6 @@
 #include "sim/runner.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,22 +204,28 @@ void RunAll(const Options& options, Sum* sum) {
   std::vector<Child> children;
   for (unsigned share = 0; share < options.jobs; share++)
     children.push_back(Fork(options, share, shared, share));
-  for (unsigned share = 0; share < options.jobs;) {  // in turn: each pipe holds what the others say meanwhile
-    Child& child = children[share];
-    if (!ReadSome(&child, sum)) continue;
-    close(child.from);
-    int status = 0;
-    waitpid(child.pid, &status, 0);
-    if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
+  for (size_t running = children.size(); running > 0;) {
+    std::vector<pollfd> waits;
+    for (const Child& child : children) waits.push_back({child.from, POLLIN, 0});  // -1: not looked at
+    if (poll(waits.data(), waits.size(), -1) < 0) continue;
+    for (unsigned share = 0; share < children.size(); share++) {
+      Child& child = children[share];
+      if (waits[share].revents == 0 || !ReadSome(&child, sum)) continue;
+      close(child.from);
+      child.from = -1;
+      int status = 0;
+      waitpid(child.pid, &status, 0);
+      if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        running--;
+        continue;
+      }
       const uint64_t number = shared->number[share];
       sum->seeds++, sum->failed++;
       sum->violations.emplace_back(
           SeedAt(options, number),
           "the process stopped: " + std::string(WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit"));
       child = Fork(options, share, shared, number + options.jobs);
-      continue;
     }
-    share++;
   }
   munmap(shared, sizeof(Shared));
 }
