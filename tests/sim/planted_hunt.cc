@@ -33,11 +33,13 @@ constexpr std::pair<planted::Bug, Profile> kUsually[] = {
     {planted::kL5CarriedReplaces, Profile::kRetention},
     {planted::kL6GoneAnyEpoch, Profile::kGone},
     {planted::kI1CountAfterLook, Profile::kGone},
+    {planted::kP1NeverResend, Profile::kLanes},
     {planted::kP2HandoverInFlight, Profile::kAbsent},
     {planted::kW2NotHeldIgnored, Profile::kWorkers},
     {planted::kW3HigherFirst, Profile::kLate},
     {planted::kZ1BackwardMove, Profile::kZone},
     {planted::kZ4TakeAgain, Profile::kMixed},
+    {planted::kCancelIgnored, Profile::kPauses},
     {planted::kW3ReleaseUnnoted, Profile::kLanes},
     {planted::kR1Instant, Profile::kAbsent},
 };
