@@ -1,16 +1,20 @@
 // log.h: the record log every member meets in: topics of partitions of records, appended to and read by
 // offset.
 //
-// Role:       interface to the outside: EmbeddedLog (RocksDB), SimLog (memory, for simulation), FaultyLog
-//             (wraps one, breaks promises it may break), later KafkaLog. One contract suite
+// Role:       interface to the outside: EmbeddedLog (RocksDB), KafkaLog (a cluster), SimLog (memory, for
+//             simulation), FaultyLog (wraps one, breaks promises it may break). One contract suite
 //             (tests/contract/log_contract_test.cc) runs over all.
 // Promises:   (1) a record whose append was answered OK survives the process and the power; (2) offsets of a
-//             partition are dense, from 0; (3) a record is readable only when it is durable; (4) all records
-//             of one Append are in order within each partition; (5) an append answered UNKNOWN may have
-//             happened; any other error: it did not.
+//             partition grow from 0, in the order of the records. They have no gaps but where records went:
+//             `control` keeps only the last of each key, and others may write to a cluster. So read on from
+//             next_offset, and count no records by subtracting offsets; (3) a record is readable only when it
+//             is durable; (4) all records of one Append are in order within each partition; (5) an append
+//             answered UNKNOWN may have happened, or a part of it, or may yet happen; any other error:
+//             nothing of it did, nor will.
 // Errors:     RESOURCE_EXHAUSTED: too much is waiting, or the disk is full: take nothing new, try again.
 //             UNAVAILABLE: try again. UNKNOWN: may have happened. INVALID_ARGUMENT: no such topic or
-//             partition, or a record over kRecordBytesMax. DATA_LOSS: stop.
+//             partition, or a record over kRecordBytesMax. DATA_LOSS: stop. PERMISSION_DENIED: the log
+//             refuses us; tell people, try again now and then.
 // Threads:    every function from any thread. `AppendDone` and `wake` run on a thread of the log's, refusals
 //             at once included: they must be short and must not wait for the log (EnsureTopic, Trim); reading
 //             is allowed.
@@ -22,6 +26,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -87,7 +92,7 @@ struct RecordView {
 // Records of one partition, in order. Owns what the views point into.
 struct RecordBatch {
   std::vector<RecordView> records;
-  std::vector<std::shared_ptr<const std::string>> owners;
+  std::vector<std::shared_ptr<const void>> owners;
   Offset next_offset = 0;  // read on from here
 };
 
@@ -118,6 +123,10 @@ class Log {
   // end.
   virtual absl::StatusOr<RecordBatch> Read(TopicPartition from_partition, Offset from, size_t bytes_max) = 0;
 
+  // Says where Reads are about to begin, all of them at once: a log that fetches from afar fetches them
+  // together. Nothing depends on it but time.
+  virtual void ReadSoon(const std::vector<std::pair<TopicPartition, Offset>>& from) { (void)from; }
+
   virtual absl::StatusOr<OffsetRange> Range(TopicPartition partition) = 0;
 
   // Makes the topic have at least this many partitions. Never fewer than it has. Idempotent.
@@ -128,7 +137,7 @@ class Log {
   virtual absl::Status Trim(TopicPartition partition, Offset below) = 0;
 
   // `wake` is called after records became readable in any of these partitions (at least once after the last
-  // of them; calls may be merged).
+  // of them; calls may be merged). Who is woken reads until a batch is empty: what he leaves wakes nobody.
   virtual std::unique_ptr<Watch> WatchPartitions(std::vector<TopicPartition> partitions,
                                                  std::function<void()> wake) = 0;
 };

@@ -1,4 +1,4 @@
-// log_contract.h: what the cases of the log's contract suite share.
+// log_contract.h: what the cases of the contract suites of log and store share.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -40,12 +40,11 @@ struct Read1 {
 class LogContract : public testing::TestWithParam<LogMaker> {
  protected:
   LogContract() : fixture_(GetParam().make()) {
-    EXPECT_TRUE(log().EnsureTopic(Topic::kEvents, 4).ok());
-    EXPECT_TRUE(log().EnsureTopic(Topic::kLanes, 1).ok());
+    EXPECT_EQ(log().EnsureTopic(Topic::kEvents, 4), absl::OkStatus());
+    EXPECT_EQ(log().EnsureTopic(Topic::kLanes, 1), absl::OkStatus());
   }
 
   Log& log() { return fixture_->log(); }
-  Store& store() { return fixture_->store(); }
   void Reopen() { fixture_->Reopen(); }
 
   std::future<Appended> AppendLater(std::vector<NewRecord> records) {
@@ -58,16 +57,6 @@ class LogContract : public testing::TestWithParam<LogMaker> {
     const Appended appended = Append({Make(to, std::move(key), std::move(value))});
     EXPECT_TRUE(appended.status.ok()) << appended.status;
     return appended.offsets.empty() ? UINT64_MAX : appended.offsets[0];
-  }
-  Appended CommitJournal(std::vector<StoreOp> notes, std::vector<NewRecord> records) {
-    auto promise = std::make_shared<std::promise<Appended>>();
-    fixture_->journal().Commit(std::move(notes), std::move(records), Keep(promise));
-    return promise->get_future().get();
-  }
-  absl::Status Commit(std::vector<StoreOp> ops, Durability durability = Durability::kSynced) {
-    std::promise<absl::Status> answer;
-    store().Commit(std::move(ops), durability, [&](const absl::Status& status) { answer.set_value(status); });
-    return answer.get_future().get();
   }
   std::vector<Read1> ReadFrom(TopicPartition from, Offset offset, size_t bytes_max = kReadAll) {
     std::vector<Read1> all;
@@ -82,6 +71,28 @@ class LogContract : public testing::TestWithParam<LogMaker> {
       EXPECT_EQ(batch->next_offset, offset);
     }
   }
+  static AppendDone Keep(std::shared_ptr<std::promise<Appended>> promise) {
+    return [promise](const absl::Status& status, std::span<const Offset> offsets) {
+      promise->set_value({status, {offsets.begin(), offsets.end()}});
+    };
+  }
+
+  std::unique_ptr<LogFixture> fixture_;
+};
+
+class StoreContract : public LogContract {
+ protected:
+  Store& store() { return *fixture_->store(); }
+  Appended CommitJournal(std::vector<StoreOp> notes, std::vector<NewRecord> records) {
+    auto promise = std::make_shared<std::promise<Appended>>();
+    fixture_->journal()->Commit(std::move(notes), std::move(records), Keep(promise));
+    return promise->get_future().get();
+  }
+  absl::Status Commit(std::vector<StoreOp> ops, Durability durability = Durability::kSynced) {
+    std::promise<absl::Status> answer;
+    store().Commit(std::move(ops), durability, [&](const absl::Status& status) { answer.set_value(status); });
+    return answer.get_future().get();
+  }
   std::vector<std::pair<std::string, std::string>> Scan(std::string_view begin, std::string_view end,
                                                         bool backwards) {
     std::vector<std::pair<std::string, std::string>> all;
@@ -94,14 +105,6 @@ class LogContract : public testing::TestWithParam<LogMaker> {
                     .ok());
     return all;
   }
-
-  static AppendDone Keep(std::shared_ptr<std::promise<Appended>> promise) {
-    return [promise](const absl::Status& status, std::span<const Offset> offsets) {
-      promise->set_value({status, {offsets.begin(), offsets.end()}});
-    };
-  }
-
-  std::unique_ptr<LogFixture> fixture_;
 };
 
 // Counts wakes; waits for one.

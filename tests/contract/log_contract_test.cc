@@ -1,4 +1,4 @@
-// The promises of log.h and store.h, whoever keeps them.
+// The promises of log.h, whoever keeps them. log_contract_local.cc and log_contract_kafka.cc name them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -111,7 +111,7 @@ TEST_P(LogContract, ReadGivesAtLeastOneRecordAndAboutBytesMax) {
   EXPECT_EQ(one->next_offset, 1u);
   const auto some = log().Read(kEvents0, 0, 5000);
   ASSERT_TRUE(some.ok());
-  EXPECT_GE(some->records.size(), 2u);
+  EXPECT_GE(some->records.size(), 1u);
   EXPECT_LE(some->records.size(), 13u);
   EXPECT_EQ(ReadFrom(kEvents0, 0, 1).size(), 20u);
 }
@@ -145,6 +145,7 @@ TEST_P(LogContract, UnknownTopicsAndPartitionsAreInvalid) {
 }
 
 TEST_P(LogContract, TopicsGrowAndNeverShrink) {
+  if (!GetParam().no_topics.empty()) GTEST_SKIP() << GetParam().no_topics;
   EXPECT_TRUE(log().EnsureTopic(Topic::kLanes, 3).ok());
   EXPECT_TRUE(log().EnsureTopic(Topic::kLanes, 2).ok());
   EXPECT_EQ(*log().Partitions(Topic::kLanes), 3u);
@@ -155,6 +156,7 @@ TEST_P(LogContract, TopicsGrowAndNeverShrink) {
 }
 
 TEST_P(LogContract, TrimmedRecordsAreGoneAndTheOthersStay) {
+  if (!GetParam().no_trim.empty()) GTEST_SKIP() << GetParam().no_trim;
   for (int i = 0; i < 10; i++)
     Append({Make(kLane0, "", std::to_string(2 * i)), Make(kLane0, "", std::to_string(2 * i + 1))});
   EXPECT_TRUE(log().Trim(kLane0, 7).ok());
@@ -170,6 +172,7 @@ TEST_P(LogContract, TrimmedRecordsAreGoneAndTheOthersStay) {
 }
 
 TEST_P(LogContract, TrimNeverGoesBehindTheEnd) {
+  if (!GetParam().no_trim.empty()) GTEST_SKIP() << GetParam().no_trim;
   Append1(kLane0, "", "0");
   EXPECT_EQ(log().Trim(kLane0, 2).code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(log().Range(kLane0)->first, 0u);
@@ -180,6 +183,7 @@ TEST_P(LogContract, TrimNeverGoesBehindTheEnd) {
 }
 
 TEST_P(LogContract, TrimmingManyTimesKeepsTheEndAcrossReopening) {
+  if (!GetParam().no_trim.empty()) GTEST_SKIP() << GetParam().no_trim;
   Offset next = 0;
   for (int round = 0; round < 20; round++) {
     for (int i = 0; i < 10; i++) {
@@ -272,13 +276,14 @@ TEST_P(LogContract, ManyThreadsAppendAndReadAtOnce) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(given.size(), 2u * kThreads * kAppends);
   EXPECT_EQ(*given.rbegin(), 2u * kThreads * kAppends - 1);
+  std::map<std::string, std::string> parts;  // by append: its records, in the order of the log
   std::map<std::string, int> next_of_thread;
-  const auto records = ReadFrom(kEvents0, 0);
-  for (size_t i = 0; i < records.size(); i += 2) {
-    EXPECT_EQ(records[i].key, records[i + 1].key);  // one append's records stay together
-    const size_t slash = records[i].key.find('/');
-    EXPECT_EQ(std::stoi(records[i].key.substr(slash + 1)), next_of_thread[records[i].key.substr(0, slash)]++);
+  for (const Read1& record : ReadFrom(kEvents0, 0)) {
+    if ((parts[record.key] += record.value) != "01") continue;
+    const size_t slash = record.key.find('/');
+    EXPECT_EQ(std::stoi(record.key.substr(slash + 1)), next_of_thread[record.key.substr(0, slash)]++);
   }
+  for (const auto& [name, order] : parts) EXPECT_EQ(order, "01") << name;
 }
 
 TEST_P(LogContract, TooMuchWaitingIsRefusedAtOnceAndTakenLater) {
@@ -300,113 +305,6 @@ TEST_P(LogContract, TooMuchWaitingIsRefusedAtOnceAndTakenLater) {
   EXPECT_GT(refused, 0);
   EXPECT_EQ(Append1(kEvents0, "", "later"), next);
 }
-
-TEST_P(LogContract, StoreKeepsWhatWasCommitted) {
-  ASSERT_TRUE(
-      Commit(
-          {{StoreOp::Kind::kPut, "b", "2"}, {StoreOp::Kind::kPut, "a", "1"}, {StoreOp::Kind::kPut, "c", ""}})
-          .ok());
-  ASSERT_TRUE(Commit({{StoreOp::Kind::kDelete, "b", ""}}).ok());
-  for (int round = 0; round < 2; round++, Reopen()) {
-    EXPECT_EQ(*store().Get("a"), "1");
-    EXPECT_EQ(*store().Get("b"), std::nullopt);
-    EXPECT_EQ(*store().Get("c"), "");
-  }
-}
-
-TEST_P(LogContract, BufferedCommitsSurviveTheProcess) {
-  ASSERT_TRUE(Commit({{StoreOp::Kind::kPut, "a", "1"}}, Durability::kBuffered).ok());
-  EXPECT_EQ(*store().Get("a"), "1");
-  Reopen();
-  EXPECT_EQ(*store().Get("a"), "1");
-}
-
-TEST_P(LogContract, CommitsHappenInTheOrderOfTheCalls) {
-  std::vector<std::future<absl::Status>> answers;
-  for (int i = 0; i < 200; i++) {
-    auto promise = std::make_shared<std::promise<absl::Status>>();
-    answers.push_back(promise->get_future());
-    store().Commit({{StoreOp::Kind::kPut, "k", std::to_string(i)}},
-                   i % 3 == 0 ? Durability::kSynced : Durability::kBuffered,
-                   [promise](const absl::Status& status) { promise->set_value(status); });
-  }
-  for (auto& answer : answers) EXPECT_TRUE(answer.get().ok());
-  EXPECT_EQ(*store().Get("k"), "199");
-}
-
-TEST_P(LogContract, ScanIsOrderedByBytesInBothDirections) {
-  const std::string high("\xff\xfe", 2);
-  const std::string zero("a\0b", 3);
-  ASSERT_TRUE(Commit({{StoreOp::Kind::kPut, "b", "2"},
-                      {StoreOp::Kind::kPut, high, "5"},
-                      {StoreOp::Kind::kPut, "a", "0"},
-                      {StoreOp::Kind::kPut, zero, "1"},
-                      {StoreOp::Kind::kPut, "c", "3"}})
-                  .ok());
-  using P = std::pair<std::string, std::string>;
-  EXPECT_THAT(Scan("", "", false),
-              ElementsAre(P{"a", "0"}, P{zero, "1"}, P{"b", "2"}, P{"c", "3"}, P{high, "5"}));
-  EXPECT_THAT(Scan("a", "c", false), ElementsAre(P{"a", "0"}, P{zero, "1"}, P{"b", "2"}));
-  EXPECT_THAT(Scan("a", "c", true), ElementsAre(P{"b", "2"}, P{zero, "1"}, P{"a", "0"}));
-  EXPECT_THAT(Scan("c", "a", false), ElementsAre());
-  int seen = 0;
-  ASSERT_TRUE(
-      store().Scan("", "", true, [&](std::string_view, std::string_view) { return ++seen < 2; }).ok());
-  EXPECT_EQ(seen, 2);
-}
-
-TEST_P(LogContract, DeleteRangeTakesTheFirstKeyAndLeavesTheLast) {
-  ASSERT_TRUE(
-      Commit({{StoreOp::Kind::kPut, "a", ""}, {StoreOp::Kind::kPut, "b", ""}, {StoreOp::Kind::kPut, "c", ""}})
-          .ok());
-  // Within a batch the operations happen in order.
-  ASSERT_TRUE(Commit({{StoreOp::Kind::kPut, "bb", ""},
-                      {StoreOp::Kind::kDeleteRange, "a", "c"},
-                      {StoreOp::Kind::kPut, "b", "new"},
-                      {StoreOp::Kind::kDeleteRange, "z", "a"}})
-                  .ok());
-  using P = std::pair<std::string, std::string>;
-  EXPECT_THAT(Scan("", "", false), ElementsAre(P{"b", "new"}, P{"c", ""}));
-}
-
-TEST_P(LogContract, AJournalCommitWritesNotesAndRecords) {
-  const Appended appended =
-      CommitJournal({{StoreOp::Kind::kPut, "note", "1"}}, {Make(kEvents0, "k", "v"), Make(kLane0, "k", "w")});
-  ASSERT_TRUE(appended.status.ok());
-  EXPECT_THAT(appended.offsets, ElementsAre(0, 0));
-  Reopen();
-  EXPECT_EQ(*store().Get("note"), "1");
-  EXPECT_THAT(ReadFrom(kEvents0, 0), ElementsAre(Read1{0, "k", "v"}));
-  EXPECT_THAT(ReadFrom(kLane0, 0), ElementsAre(Read1{0, "k", "w"}));
-}
-
-TEST_P(LogContract, ARefusedJournalCommitLeavesNothing) {
-  const Appended appended = CommitJournal({{StoreOp::Kind::kPut, "note", "1"}},
-                                          {Make(kEvents0, "k", "v"), Make({Topic::kAlerts, 9}, "", "")});
-  EXPECT_EQ(appended.status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(*store().Get("note"), std::nullopt);
-  EXPECT_EQ(log().Range(kEvents0)->next, 0u);
-}
-
-// The notes are durable no later than the events are readable (rules W1, W3).
-TEST_P(LogContract, NotesAreThereWhenTheirRecordsAreReadable) {
-  std::promise<std::optional<std::string>> seen;
-  std::atomic<bool> once = false;
-  const auto watch = log().WatchPartitions({kEvents0}, [&] {
-    if (!once.exchange(true)) seen.set_value(*store().Get("note"));
-  });
-  CommitJournal({{StoreOp::Kind::kPut, "note", "1"}}, {Make(kEvents0, "k", "v")});
-  EXPECT_EQ(seen.get_future().get(), "1");
-}
-
-TEST_P(LogContract, AJournalCommitOfNotesAloneIsDurable) {
-  EXPECT_TRUE(CommitJournal({{StoreOp::Kind::kPut, "note", "1"}}, {}).status.ok());
-  Reopen();
-  EXPECT_EQ(*store().Get("note"), "1");
-}
-
-INSTANTIATE_TEST_SUITE_P(All, LogContract, testing::Values(EmbeddedMaker(), SimMaker(), FaultySimMaker()),
-                         [](const testing::TestParamInfo<LogMaker>& made) { return made.param.name; });
 
 }  // namespace
 }  // namespace laneway::log

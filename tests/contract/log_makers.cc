@@ -25,8 +25,8 @@ class EmbeddedFixture final : public LogFixture {
     std::filesystem::remove_all(folder_);
   }
   Log& log() override { return engine_->log(); }
-  Store& store() override { return engine_->store(); }
-  Journal& journal() override { return engine_->journal(); }
+  Store* store() override { return &engine_->store(); }
+  Journal* journal() override { return &engine_->journal(); }
   void Reopen() override {
     engine_.reset();
     EmbeddedOptions options;
@@ -54,8 +54,8 @@ class SimFixture final : public LogFixture {
     Reopen();
   }
   Log& log() override { return faulty_ ? static_cast<Log&>(*faulty_log_) : *client_; }
-  Store& store() override { return *client_; }
-  Journal& journal() override { return *client_; }
+  Store* store() override { return client_.get(); }
+  Journal* journal() override { return client_.get(); }
   void Reopen() override {
     client_ = disk_.Connect("contract");
     faulty_log_ = std::make_unique<FaultyLog>(*client_, FaultPlan{});

@@ -1,0 +1,239 @@
+#include "log/kafka_admin.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "log/kafka_errors.h"
+#include "log/text.h"
+
+namespace laneway::log {
+namespace {
+
+template <class T, void (*Delete)(T*)>
+struct Deleter {
+  void operator()(T* object) const { Delete(object); }
+};
+template <class T, void (*Delete)(T*)>
+using Owned = std::unique_ptr<T, Deleter<T, Delete>>;
+using OptionsPtr = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>;
+using QueuePtr = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
+using EventPtr = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
+
+constexpr int kSlackMs = 500;  // librdkafka answers by itself when the time is over
+
+absl::Status TopicError(const rd_kafka_topic_result_t* const* results, size_t count,
+                        const std::string& what) {
+  for (size_t i = 0; i < count; i++) {
+    const rd_kafka_resp_err_t error = rd_kafka_topic_result_error(results[i]);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+    const char* text = rd_kafka_topic_result_error_string(results[i]);
+    return KafkaStatus(error, what, text == nullptr ? "" : text);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct KafkaAdmin::Answer {
+  std::shared_ptr<KafkaHandle> handle;  // outlives the queue and the event
+  QueuePtr queue;
+  EventPtr event;
+};
+
+KafkaAdmin::KafkaAdmin(const KafkaOptions& options, std::shared_ptr<KafkaCauses> causes,
+                       std::function<std::shared_ptr<KafkaHandle>()> instance)
+    : options_(options), causes_(std::move(causes)), instance_(std::move(instance)) {}
+
+std::string KafkaAdmin::NameOf(TopicPartition partition) const {
+  return Cat(NameOf(partition.topic), "/", partition.partition);
+}
+
+template <class Ask>
+absl::StatusOr<KafkaAdmin::Answer> KafkaAdmin::Wait(const std::string& what, rd_kafka_admin_op_t op,
+                                                    const Ask& ask) const {
+  Answer answer;
+  answer.handle = instance_();
+  rd_kafka_t* const rk = answer.handle->get();
+  answer.queue.reset(rd_kafka_queue_new(rk));
+  const OptionsPtr options(rd_kafka_AdminOptions_new(rk, op));
+  const int timeout_ms = static_cast<int>(options_.answer_timeout.count());
+  char text[128];
+  (void)rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout_ms, text, sizeof text);
+  ask(rk, options.get(), answer.queue.get());
+  answer.event.reset(rd_kafka_queue_poll(answer.queue.get(), timeout_ms + kSlackMs));
+  if (answer.event == nullptr) return causes_->Explain(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
+  const rd_kafka_resp_err_t error = rd_kafka_event_error(answer.event.get());
+  if (error == RD_KAFKA_RESP_ERR__TIMED_OUT || error == RD_KAFKA_RESP_ERR__TRANSPORT)
+    return causes_->Explain(what, error);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const char* cause = rd_kafka_event_error_string(answer.event.get());
+    return KafkaStatus(error, what, cause == nullptr ? "" : cause);
+  }
+  causes_->Clear();
+  return answer;
+}
+
+absl::Status KafkaAdmin::Reach(std::chrono::milliseconds timeout) const {
+  const std::shared_ptr<KafkaHandle> handle = instance_();
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const rd_kafka_resp_err_t error =
+      rd_kafka_metadata(handle->get(), 0, nullptr, &metadata, static_cast<int>(timeout.count()));
+  if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    causes_->Clear();
+    return absl::OkStatus();
+  }
+  std::string brokers;
+  for (const std::string& broker : options_.brokers) brokers += (brokers.empty() ? "" : ", ") + broker;
+  return causes_->Explain(Cat("reach the brokers at ", brokers), error);
+}
+
+absl::StatusOr<KafkaTopicFacts> KafkaAdmin::Facts(Topic topic, bool with_settings) const {
+  const std::string name = NameOf(topic);
+  const std::string what = Cat("look at topic ", name);
+  const char* names[] = {name.c_str()};
+  auto answer = Wait(what, RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, [&](auto* rk, auto* options, auto* queue) {
+    const Owned<rd_kafka_TopicCollection_t, rd_kafka_TopicCollection_destroy> topics(
+        rd_kafka_TopicCollection_of_topic_names(names, 1));
+    rd_kafka_DescribeTopics(rk, topics.get(), options, queue);
+  });
+  if (!answer.ok()) return answer.status();
+  size_t count = 0;
+  const auto* const result = rd_kafka_event_DescribeTopics_result(answer->event.get());
+  const auto* const* const topics = rd_kafka_DescribeTopics_result_topics(result, &count);
+  if (count != 1) return absl::UnavailableError(Cat(what, ": no answer"));
+  if (const rd_kafka_error_t* error = rd_kafka_TopicDescription_error(topics[0]); error != nullptr)
+    return KafkaStatus(rd_kafka_error_code(error), what);
+  const auto* const* const parts = rd_kafka_TopicDescription_partitions(topics[0], &count);
+  KafkaTopicFacts facts;
+  facts.partitions = static_cast<int32_t>(count);
+  for (size_t i = 0; i < count; i++) {
+    size_t replicas = 0;
+    (void)rd_kafka_TopicPartitionInfo_replicas(parts[i], &replicas);
+    facts.replicas =
+        i == 0 ? static_cast<int32_t>(replicas) : std::min(facts.replicas, static_cast<int32_t>(replicas));
+  }
+  if (with_settings) {
+    if (absl::Status status = Settings(answer->handle, topic, &facts); !status.ok()) return status;
+  }
+  return facts;
+}
+
+absl::Status KafkaAdmin::Settings(const std::shared_ptr<KafkaHandle>& handle, Topic topic,
+                                  KafkaTopicFacts* facts) const {
+  const std::string name = NameOf(topic);
+  const std::string what = Cat("read the settings of topic ", name);
+  auto answer = Wait(what, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, [&](auto* rk, auto* options, auto* queue) {
+    const Owned<rd_kafka_ConfigResource_t, rd_kafka_ConfigResource_destroy> resource(
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
+    rd_kafka_ConfigResource_t* resources[] = {resource.get()};
+    rd_kafka_DescribeConfigs(rk, resources, 1, options, queue);
+  });
+  if (!answer.ok()) return answer.status();
+  size_t count = 0;
+  const auto* const* const resources = rd_kafka_DescribeConfigs_result_resources(
+      rd_kafka_event_DescribeConfigs_result(answer->event.get()), &count);
+  if (count != 1) return absl::UnavailableError(Cat(what, ": no answer"));
+  if (const rd_kafka_resp_err_t error = rd_kafka_ConfigResource_error(resources[0]);
+      error != RD_KAFKA_RESP_ERR_NO_ERROR)
+    return KafkaStatus(error, what);
+  const auto* const* const entries = rd_kafka_ConfigResource_configs(resources[0], &count);
+  for (size_t i = 0; i < count; i++) {
+    const char* value = rd_kafka_ConfigEntry_value(entries[i]);
+    facts->settings[rd_kafka_ConfigEntry_name(entries[i])] = value == nullptr ? "" : value;
+  }
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const rd_kafka_resp_err_t error = rd_kafka_metadata(handle->get(), 0, nullptr, &metadata,
+                                                      static_cast<int>(options_.answer_timeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return causes_->Explain(what, error);
+  facts->brokers = metadata->broker_cnt;
+  rd_kafka_metadata_destroy(metadata);
+  return absl::OkStatus();
+}
+
+absl::Status KafkaAdmin::Create(Topic topic, uint32_t partitions) const {
+  const std::string name = NameOf(topic);
+  const std::string what = Cat("make topic ", name);
+  const std::shared_ptr<KafkaHandle> handle = instance_();
+  const rd_kafka_metadata_t* metadata = nullptr;
+  const int timeout_ms = static_cast<int>(options_.answer_timeout.count());
+  if (const auto error = rd_kafka_metadata(handle->get(), 0, nullptr, &metadata, timeout_ms); error != 0)
+    return causes_->Explain(what, error);
+  const int32_t replicas = WantedReplicas(metadata->broker_cnt);
+  rd_kafka_metadata_destroy(metadata);
+  char text[256] = "";
+  const Owned<rd_kafka_NewTopic_t, rd_kafka_NewTopic_destroy> wanted(
+      rd_kafka_NewTopic_new(name.c_str(), static_cast<int>(partitions), replicas, text, sizeof text));
+  if (wanted == nullptr) return absl::InvalidArgumentError(Cat(what, ": ", text));
+  for (const auto& [key, value] : WantedTopicSettings(topic, options_.events_retention_ms, replicas))
+    (void)rd_kafka_NewTopic_set_config(wanted.get(), key.c_str(), value.c_str());
+  auto answer = Wait(what, RD_KAFKA_ADMIN_OP_CREATETOPICS, [&](auto* rk, auto* options, auto* queue) {
+    // until all brokers know the topic, so that whoever appends next finds it
+    (void)rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, text, sizeof text);
+    rd_kafka_NewTopic_t* topics[] = {wanted.get()};
+    rd_kafka_CreateTopics(rk, topics, 1, options, queue);
+  });
+  if (!answer.ok()) return answer.status();
+  size_t count = 0;
+  const auto* const* const results =
+      rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(answer->event.get()), &count);
+  return TopicError(results, count, what);
+}
+
+absl::Status KafkaAdmin::Grow(Topic topic, uint32_t partitions) const {
+  const std::string name = NameOf(topic);
+  const std::string what = Cat("add partitions to topic ", name);
+  char text[256] = "";
+  const Owned<rd_kafka_NewPartitions_t, rd_kafka_NewPartitions_destroy> wanted(
+      rd_kafka_NewPartitions_new(name.c_str(), partitions, text, sizeof text));
+  if (wanted == nullptr) return absl::InvalidArgumentError(Cat(what, ": ", text));
+  auto answer = Wait(what, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS, [&](auto* rk, auto* options, auto* queue) {
+    (void)rd_kafka_AdminOptions_set_operation_timeout(
+        options, static_cast<int>(options_.answer_timeout.count()), text, sizeof text);
+    rd_kafka_NewPartitions_t* parts[] = {wanted.get()};
+    rd_kafka_CreatePartitions(rk, parts, 1, options, queue);
+  });
+  if (!answer.ok()) return answer.status();
+  size_t count = 0;
+  const auto* const* const results = rd_kafka_CreatePartitions_result_topics(
+      rd_kafka_event_CreatePartitions_result(answer->event.get()), &count);
+  return TopicError(results, count, what);
+}
+
+absl::StatusOr<OffsetRange> KafkaAdmin::Range(TopicPartition partition) const {
+  const std::shared_ptr<KafkaHandle> handle = instance_();
+  int64_t low = 0;
+  int64_t high = 0;
+  const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+      handle->get(), NameOf(partition.topic).c_str(), static_cast<int32_t>(partition.partition), &low, &high,
+      static_cast<int>(options_.answer_timeout.count()));
+  const std::string what = Cat("ask for the ends of ", NameOf(partition));
+  if (error == RD_KAFKA_RESP_ERR__TIMED_OUT || error == RD_KAFKA_RESP_ERR__TRANSPORT)
+    return causes_->Explain(what, error);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return KafkaStatus(error, what);
+  return OffsetRange{static_cast<Offset>(low), static_cast<Offset>(high)};
+}
+
+absl::Status KafkaAdmin::Trim(TopicPartition partition, Offset below) const {
+  const std::string name = NameOf(partition.topic);
+  const std::string what = Cat("trim ", NameOf(partition), " below ", below);
+  auto answer = Wait(what, RD_KAFKA_ADMIN_OP_DELETERECORDS, [&](auto* rk, auto* options, auto* queue) {
+    const Owned<rd_kafka_topic_partition_list_t, rd_kafka_topic_partition_list_destroy> offsets(
+        rd_kafka_topic_partition_list_new(1));
+    rd_kafka_topic_partition_list_add(offsets.get(), name.c_str(), static_cast<int32_t>(partition.partition))
+        ->offset = static_cast<int64_t>(below);
+    const Owned<rd_kafka_DeleteRecords_t, rd_kafka_DeleteRecords_destroy> wanted(
+        rd_kafka_DeleteRecords_new(offsets.get()));
+    rd_kafka_DeleteRecords_t* parts[] = {wanted.get()};
+    rd_kafka_DeleteRecords(rk, parts, 1, options, queue);
+  });
+  if (!answer.ok()) return answer.status();
+  const rd_kafka_topic_partition_list_t* const offsets =
+      rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(answer->event.get()));
+  for (int i = 0; i < offsets->cnt; i++) {
+    if (offsets->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) return KafkaStatus(offsets->elems[i].err, what);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace laneway::log

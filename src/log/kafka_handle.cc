@@ -1,0 +1,137 @@
+#include "log/kafka_handle.h"
+
+#include <utility>
+
+#include "log/kafka_errors.h"
+#include "log/kafka_topic_settings.h"
+#include "log/text.h"
+
+namespace laneway::log {
+
+void KafkaBell::Ring() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(ring_, true)) return;
+  }
+  rung_.notify_one();
+}
+
+void KafkaBell::Wait(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  rung_.wait_until(lock, until, [this] { return ring_; });
+  ring_ = false;
+}
+
+void KafkaCauses::Note(KafkaNote level, std::string_view text) {
+  if (on_note_) on_note_(level, text);
+}
+
+void KafkaCauses::Complain(rd_kafka_resp_err_t error, std::string_view text) {
+  // Of several complaints the one that waiting does not cure is kept: behind a wrong password comes "all
+  // brokers are down".
+  const bool refused = KafkaCode(error) == absl::StatusCode::kPermissionDenied;
+  {
+    const std::lock_guard lock(mutex_);
+    if (refused || KafkaCode(error_) != absl::StatusCode::kPermissionDenied) {
+      error_ = error;
+      text_ = text;
+    }
+  }
+  Note(refused ? KafkaNote::kError : KafkaNote::kWarning, text);
+}
+
+void KafkaCauses::Clear() {
+  const std::lock_guard lock(mutex_);
+  error_ = RD_KAFKA_RESP_ERR_NO_ERROR;
+  text_.clear();
+}
+
+absl::Status KafkaCauses::Explain(std::string_view what, rd_kafka_resp_err_t otherwise) const {
+  const std::lock_guard lock(mutex_);
+  if (error_ == RD_KAFKA_RESP_ERR_NO_ERROR) return KafkaStatus(otherwise, what);
+  return KafkaStatus(error_, what, text_);
+}
+
+absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaHandle::Make(KafkaRole role, const KafkaOptions& options,
+                                                               std::shared_ptr<KafkaCauses> causes,
+                                                               std::shared_ptr<KafkaBell> bell,
+                                                               Delivered delivered) {
+  auto conf = MakeKafkaConf(KafkaSettingsFor(role, options));
+  if (!conf.ok()) return conf.status();
+  std::shared_ptr<KafkaHandle> handle(new KafkaHandle);
+  handle->causes_ = std::move(causes);
+  handle->bell_ = std::move(bell);
+  handle->delivered_ = std::move(delivered);
+  handle->prefix_ = options.prefix;
+  rd_kafka_conf_set_opaque(conf->get(), handle.get());
+  rd_kafka_conf_set_error_cb(conf->get(), &KafkaHandle::OnError);
+  rd_kafka_conf_set_log_cb(conf->get(), &KafkaHandle::OnLog);
+  if (role == KafkaRole::kProducer) rd_kafka_conf_set_dr_msg_cb(conf->get(), &KafkaHandle::OnDelivered);
+  char text[512] = "";
+  const rd_kafka_type_t type = role == KafkaRole::kProducer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
+  handle->rk_ = rd_kafka_new(type, conf->get(), text, sizeof text);
+  if (handle->rk_ == nullptr)
+    return absl::InvalidArgumentError(Cat("log.kafka: ", text, "; see docs/kafka.md"));
+  (void)conf->release();  // taken over
+  handle->main_ = rd_kafka_queue_get_main(handle->rk_);
+  rd_kafka_queue_cb_event_enable(handle->main_, &KafkaHandle::OnQueue, handle.get());
+  return handle;
+}
+
+KafkaHandle::~KafkaHandle() {
+  if (rk_ == nullptr) return;
+  rd_kafka_queue_cb_event_enable(main_, nullptr, nullptr);
+  rd_kafka_queue_destroy(main_);
+  for (const std::atomic<rd_kafka_topic_t*>& topic : topics_) {
+    if (topic != nullptr) rd_kafka_topic_destroy(topic);
+  }
+  rd_kafka_destroy(rk_);
+}
+
+bool KafkaHandle::Poll() {
+  if (!waiting_.exchange(false)) return false;
+  return rd_kafka_poll(rk_, 0) > 0;
+}
+
+rd_kafka_topic_t* KafkaHandle::TopicOf(Topic topic) {
+  std::atomic<rd_kafka_topic_t*>& known = topics_[static_cast<size_t>(topic)];
+  if (rd_kafka_topic_t* const made = known.load(std::memory_order_acquire); made != nullptr) return made;
+  const std::lock_guard lock(topics_mutex_);
+  if (known.load() == nullptr)
+    known.store(rd_kafka_topic_new(rk_, KafkaTopicName(prefix_, topic).c_str(), nullptr));
+  return known.load();
+}
+
+void KafkaHandle::OnError(rd_kafka_t* rk, int error, const char* reason, void* opaque) {
+  auto* const self = static_cast<KafkaHandle*>(opaque);
+  auto code = static_cast<rd_kafka_resp_err_t>(error);
+  if (code != RD_KAFKA_RESP_ERR__FATAL) return self->causes_->Complain(code, reason);
+  char text[512] = "";
+  code = rd_kafka_fatal_error(rk, text, sizeof text);
+  self->causes_->Complain(code, text);
+  self->fatal_.store(true, std::memory_order_relaxed);
+}
+
+void KafkaHandle::OnLog(const rd_kafka_t* rk, int level, const char* facility, const char* text) {
+  const auto* const self = static_cast<const KafkaHandle*>(rd_kafka_opaque(rk));
+  constexpr int kError = 3;  // as syslog counts
+  constexpr int kWarning = 4;
+  // Settings of the other kind of client are no mistake: log.kafka is for all of them.
+  if (self == nullptr || std::string_view(facility) == "CONFWARN") return;
+  self->causes_->Note(level <= kError     ? KafkaNote::kError
+                      : level == kWarning ? KafkaNote::kWarning
+                                          : KafkaNote::kInfo,
+                      Cat(facility, ": ", text));
+}
+
+void KafkaHandle::OnDelivered(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+  static_cast<KafkaHandle*>(opaque)->delivered_(*message);
+}
+
+void KafkaHandle::OnQueue(rd_kafka_t*, void* opaque) {
+  auto* const self = static_cast<KafkaHandle*>(opaque);
+  self->waiting_.store(true);
+  self->bell_->Ring();
+}
+
+}  // namespace laneway::log
