@@ -7,6 +7,8 @@
 namespace laneway::cli {
 
 void AddUp(Command& root);
+void AddRun(Command& root);
+void AddTopics(Command& root);
 void AddJob(Command& root);
 void AddWorker(Command& root);
 void AddLane(Command& root);

@@ -144,12 +144,19 @@ int ExitFor(const absl::Status& status) {
   return absl::IsInvalidArgument(status) ? kUsage : kFailed;
 }
 
-node::NodeOptions FleetOptions(const ops::EffectiveConfig& config) {
+node::NodeOptions FleetOptions(const UpOptions& options, const ops::EffectiveConfig& config) {
   node::NodeOptions fleet;
   fleet.config = config.values;
   fleet.api_token = config.api_token;
+  fleet.kafka = config.kafka;
   fleet.version = std::string(ops::Version());
-  for (const std::string& name : ops::WorkerNames(config.values.worker())) fleet.workers.emplace_back(name);
+  fleet.roles = options.roles;
+  fleet.name = options.id.empty() ? options.name : options.id;
+  if (!options.id.empty()) {
+    fleet.workers.emplace_back(options.id);
+  } else if (options.roles.workers) {
+    for (const std::string& name : ops::WorkerNames(config.values.worker())) fleet.workers.emplace_back(name);
+  }
   fleet.on_alert = [](const v1::Alert& alert) {
     const auto level = alert.severity() == v1::CRITICAL ? ops::LogLevel::kError : ops::LogLevel::kWarning;
     ops::Log(level, "dispatcher", alert.message()).With("about", alert.subject()).With("kind", alert.kind());
@@ -195,15 +202,19 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
   ops::InitLogging({.level = level, .json = options.json_logs, .colour = ColourWanted(StderrIsTerminal())});
   const Signals signals;
   std::atomic<bool> failed{false};
-  node::NodeOptions wanted = FleetOptions(config);
+  node::NodeOptions wanted = FleetOptions(options, config);
   wanted.on_fatal = [&](const absl::Status& status) {
     ops::Log(ops::LogLevel::kError, "laneway", std::string(status.message()));
     failed = true;
   };
-  // A batch run does not fail because another fleet has the addresses nobody asked this one to use.
+  wanted.on_note = [](const std::string& text) { ops::Log(ops::LogLevel::kWarning, "laneway", text); };
+  wanted.give_up = [&signals] { return signals.Wait(Millis(0)) != 0; };
+  // A batch run, or one process of several, does not fail because another has the addresses nobody asked this
+  // one to use.
   const auto by_default = [&](const char* path) {
     const auto origin = config.origins.find(path);
-    return options.until_idle && origin != config.origins.end() && origin->second == "default";
+    return (options.until_idle || !options.roles.dispatcher || !options.roles.workers) &&
+           origin != config.origins.end() && origin->second == "default";
   };
   wanted.api_optional = by_default("api.listen");
   wanted.metrics_optional = by_default("metrics.listen");

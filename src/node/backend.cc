@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "log/store_then_log.h"
 
 namespace laneway::node {
 namespace {
@@ -23,16 +25,35 @@ class EmbeddedBackend : public Backend {
   std::unique_ptr<log::EmbeddedEngine> engine_;
 };
 
+class KafkaBackend : public Backend {
+ public:
+  KafkaBackend(std::unique_ptr<log::KafkaLog> log, std::unique_ptr<log::EmbeddedEngine> engine)
+      : engine_(std::move(engine)), log_(std::move(log)), journal_(&engine_->store(), log_.get()) {}
+
+  log::Log& LogAs(std::string_view) override { return *log_; }
+  log::Journal& JournalAs(std::string_view) override { return journal_; }
+  log::Store& store() override { return engine_->store(); }
+  bool shared() const override { return true; }
+  log::EngineHealth Health() const override { return engine_->Health(); }
+  log::EngineStats Stats() const override { return engine_->Stats(); }
+  log::KafkaLog* kafka() override { return log_.get(); }
+
+ private:
+  std::unique_ptr<log::EmbeddedEngine> engine_;
+  std::unique_ptr<log::KafkaLog> log_;  // its answers may still ask the store
+  log::StoreThenLog journal_;
+};
+
 absl::StatusOr<std::unique_ptr<log::EmbeddedEngine>> OpenEngine(const std::string& folder,
-                                                                const BackendHooks& hooks) {
-  log::EmbeddedOptions options;
-  options.folder = folder;
-  options.writer = "laneway";
-  options.on_commit = [on_append = hooks.on_append](const log::CommitInfo& commit) {
+                                                                const BackendOptions& options) {
+  log::EmbeddedOptions engine;
+  engine.folder = folder;
+  engine.writer = "laneway";
+  engine.on_commit = [on_append = options.on_append](const log::CommitInfo& commit) {
     if (on_append && commit.synced) on_append(commit.seconds);
   };
-  options.on_health = hooks.on_health;
-  return log::EmbeddedEngine::Open(std::move(options));
+  engine.on_health = options.on_health;
+  return log::EmbeddedEngine::Open(std::move(engine));
 }
 
 // One process: the topics are its own to make.
@@ -57,14 +78,84 @@ absl::Status MakeTopics(log::Log& log, const v1::LogConfig& config, const std::s
       config.event_partitions(), ": set log.event_partitions to ", *events, " (it cannot change)"));
 }
 
+absl::StatusOr<std::unique_ptr<Backend>> OpenEmbedded(const BackendOptions& options) {
+  auto engine = OpenEngine(options.data + "/log", options);
+  if (!engine.ok()) return engine.status();
+  absl::Status made = MakeTopics((*engine)->log(), options.log, options.data, options.workers);
+  if (!made.ok()) return made;
+  return std::make_unique<EmbeddedBackend>(std::move(*engine));
+}
+
+// Brokers that are away come back: a role that is started before them waits.
+absl::Status AwaitBrokers(log::KafkaLog& log, const BackendOptions& options) {
+  constexpr int kNoteEvery = 5;
+  for (int tries = 0;; tries++) {
+    const absl::Status reached = log.Reach(std::chrono::seconds(2));
+    if (reached.ok() || absl::IsPermissionDenied(reached) || absl::IsInvalidArgument(reached)) return reached;
+    if (options.on_note && tries % kNoteEvery == 0)
+      options.on_note(absl::StrCat("Waits for the brokers: ", reached.message()));
+    if (options.give_up && options.give_up())
+      return absl::CancelledError("stopped while it waited for the brokers");
+  }
+}
+
+// The topics of a shared log are made on purpose, by one command.
+absl::Status CheckTopics(log::Log& log, const v1::LogConfig& config) {
+  for (const log::Topic topic :
+       {log::Topic::kEvents, log::Topic::kLanes, log::Topic::kHeartbeats, log::Topic::kBrowserHealth,
+        log::Topic::kControl, log::Topic::kDeadLetter, log::Topic::kAlerts}) {
+    const auto partitions = log.Partitions(topic);
+    if (absl::IsInvalidArgument(partitions.status()) || absl::IsNotFound(partitions.status())) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the topic ", config.prefix(), std::string(log::TopicName(topic)),
+                       " is not there: make the topics with  laneway topics ensure --brokers ",
+                       absl::StrJoin(config.brokers(), ",")));
+    }
+    if (!partitions.ok()) return partitions.status();
+    if (topic == log::Topic::kEvents && *partitions != config.event_partitions()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the topic ", config.prefix(), "events has ", *partitions, " partitions, the configuration says ",
+          config.event_partitions(), ": set log.event_partitions to ", *partitions, " (it cannot change)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> OpenKafka(const BackendOptions& options) {
+  auto engine = OpenEngine(options.data + "/store", options);
+  if (!engine.ok()) return engine.status();
+  auto log = log::KafkaLog::Open(KafkaOptionsOf(options.log, options.name));
+  if (!log.ok()) return log.status();
+  if (absl::Status status = AwaitBrokers(**log, options); !status.ok()) return status;
+  if (absl::Status status = CheckTopics(**log, options.log); !status.ok()) return status;
+  return std::make_unique<KafkaBackend>(std::move(*log), std::move(*engine));
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(const v1::LogConfig& config, const std::string& data,
-                                                     uint32_t workers, BackendHooks hooks) {
-  auto engine = OpenEngine(data + "/log", hooks);
-  if (!engine.ok()) return engine.status();
-  if (absl::Status status = MakeTopics((*engine)->log(), config, data, workers); !status.ok()) return status;
-  return std::make_unique<EmbeddedBackend>(std::move(*engine));
+absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(BackendOptions options) {
+  return options.log.backend() == "kafka" ? OpenKafka(options) : OpenEmbedded(options);
+}
+
+v1::LogConfig Resolved(const v1::LogConfig& config,
+                       const std::map<std::string, ops::Secret<std::string>>& kafka) {
+  v1::LogConfig resolved = config;
+  resolved.clear_kafka();
+  for (const auto& [name, value] : kafka) resolved.add_kafka(absl::StrCat(name, "=", value.Reveal()));
+  return resolved;
+}
+
+log::KafkaOptions KafkaOptionsOf(const v1::LogConfig& resolved, const std::string& name) {
+  log::KafkaOptions options;
+  options.brokers.assign(resolved.brokers().begin(), resolved.brokers().end());
+  options.prefix = resolved.prefix();
+  options.writer = name;
+  options.events_retention_ms = resolved.retention_ms();
+  for (const std::string& setting : resolved.kafka()) {
+    const size_t equals = setting.find('=');
+    options.settings[setting.substr(0, equals)] = setting.substr(equals + 1);
+  }
+  return options;
 }
 
 }  // namespace laneway::node

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,14 +17,22 @@
 #include "absl/status/statusor.h"
 #include "laneway/v1/config.pb.h"
 #include "log/embedded.h"
+#include "log/kafka.h"
 #include "log/log.h"
 #include "log/store.h"
+#include "ops/secret.h"
 
 namespace laneway::node {
 
-struct BackendHooks {
-  std::function<void(double seconds)> on_append;            // an append became durable; any thread
-  std::function<void(const log::EngineHealth&)> on_health;  // it has changed; any thread
+struct BackendOptions {
+  v1::LogConfig log;                                        // log.kafka with its secrets: Resolved()
+  std::string data;                                         // an absolute folder, which exists
+  std::string name;                                         // who appends, for people: "dispatcher", "DTF-03"
+  uint32_t workers = 0;                                     // of this process
+  std::function<void(double)> on_append;                    // seconds until it was durable; any thread
+  std::function<void(const log::EngineHealth&)> on_health;  // of the store (and the log in it); any thread
+  std::function<void(const std::string&)> on_note;          // for people, while brokers are waited for
+  std::function<bool()> give_up;                            // asked while brokers are waited for
 };
 
 class Backend {
@@ -40,10 +49,16 @@ class Backend {
   virtual bool shared() const = 0;
   virtual log::EngineHealth Health() const = 0;
   virtual log::EngineStats Stats() const = 0;
+  // Null on the embedded log.
+  virtual log::KafkaLog* kafka() { return nullptr; }
 };
 
-// `data`: an absolute folder, which exists.
-absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(const v1::LogConfig& config, const std::string& data,
-                                                     uint32_t workers, BackendHooks hooks);
+// Waits until the brokers answer, or `give_up` says so (CANCELLED).
+absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(BackendOptions options);
+
+// The settings of the log with what stands behind the references of log.kafka in their place.
+v1::LogConfig Resolved(const v1::LogConfig& config,
+                       const std::map<std::string, ops::Secret<std::string>>& kafka);
+log::KafkaOptions KafkaOptionsOf(const v1::LogConfig& resolved, const std::string& name);
 
 }  // namespace laneway::node

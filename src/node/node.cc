@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "node/last_words_teller.h"
 #include "ops/config.h"
 #include "ops/random_ids.h"
 #include "ops/units.h"
@@ -112,17 +113,23 @@ absl::Status Node::OpenCompanion() {
 }
 
 absl::Status Node::OpenLog() {
-  BackendHooks hooks;
-  hooks.on_append = [this](double seconds) {
+  BackendOptions backend;
+  backend.log = Resolved(options_.config.log(), options_.kafka);
+  backend.data = data_;
+  backend.name = options_.name;
+  backend.workers = static_cast<uint32_t>(options_.workers.size());
+  backend.on_append = [this](double seconds) {
     api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire);
     if (metrics != nullptr) metrics->OnAppend(seconds);
   };
-  hooks.on_health = options_.on_log_health;
-  auto backend = OpenBackend(options_.config.log(), data_, static_cast<uint32_t>(options_.workers.size()),
-                             std::move(hooks));
-  if (!backend.ok()) return backend.status();
-  backend_ = std::move(*backend);
-  return companion_ ? companion_->Configure(data_, incarnation_) : absl::OkStatus();
+  backend.on_health = options_.on_log_health;
+  backend.on_note = options_.on_note;
+  backend.give_up = options_.give_up;
+  auto opened = OpenBackend(backend);
+  if (!opened.ok()) return opened.status();
+  backend_ = std::move(*opened);
+  if (!companion_) return absl::OkStatus();
+  return companion_->Configure(data_, incarnation_, backend_->shared() ? TellerInput(backend.log) : "");
 }
 
 absl::Status Node::OpenZone() {
@@ -208,7 +215,7 @@ void Node::RunFold() {
   fold_->Follow();
   if (dispatcher_) {
     (void)dispatcher_->Start();
-    if (!backend_->shared()) dispatcher_->SetOwner(true);
+    dispatcher_->SetOwner(true);
   }
   if (!backend_->shared()) TrimOld();
 }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,7 +55,9 @@ struct Roles {
 struct NodeOptions {
   v1::Config config;
   Roles roles;
+  std::string name = "laneway";  // of this process, for people who read records
   ops::Secret<std::string> api_token;
+  std::map<std::string, ops::Secret<std::string>> kafka;  // log.kafka, its references resolved
   bool api_optional = false;  // its address is taken: go on without, and say so through on_not_served
   bool metrics_optional = false;
   std::function<void(const absl::Status&)> on_not_served;
@@ -64,7 +67,9 @@ struct NodeOptions {
   std::string version;
   std::function<void(const v1::Alert&)> on_alert;  // on the fold's loop
   std::function<void(const WorkerId&, const std::string&)>
-      on_line;  // "Worker Lost (silent for 30 s)"; on the fold's loop
+      on_line;                                      // "Worker Lost (silent for 30 s)"; on the fold's loop
+  std::function<void(const std::string&)> on_note;  // for people, while the brokers are waited for
+  std::function<bool()> give_up;                    // asked meanwhile
   std::function<void(const log::EngineHealth&)> on_log_health;  // it has changed; on a thread of the log's
   std::function<void(const absl::Status&)> on_fatal;  // any thread: the process should end, and say why
 };
@@ -82,7 +87,7 @@ class Node {
   // Every job has ended, and nothing in incoming/ can become one.
   bool Idle();
 
-  TallyView View() const { return tally_->View(); }
+  TallyView View() const { return tally_ ? tally_->View() : TallyView{}; }
   dispatcher::ZoneView Zone();
   log::EngineHealth Health() const { return backend_->Health(); }
 

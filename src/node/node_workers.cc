@@ -129,18 +129,22 @@ absl::Status Node::TellLastWords() {
   for (const worker::LastWordsFile& file : worker::ReadLastWords(data_)) {
     std::vector<log::NewRecord> records;
     for (const v1::WorkerLost& lost : file.words.lost()) {
-      // A worker that starts again on its own store reports itself what was interrupted, and goes on with
-      // what it had queued: called lost as well, its queue would run here and, republished, elsewhere.
-      if (std::find(options_.workers.begin(), options_.workers.end(), WorkerId(lost.worker())) !=
-          options_.workers.end())
-        continue;
+      const auto own = std::find(options_.workers.begin(), options_.workers.end(), WorkerId(lost.worker()));
+      if (own != options_.workers.end()) {
+        // A worker that starts again on its own store reports itself what was interrupted. Not called lost,
+        // it goes on with what it had queued; called lost, that runs elsewhere, and it hands its queue back.
+        if (!backend_->shared()) continue;
+        opened_[static_cast<size_t>(own - options_.workers.begin())].restored.away.reset();
+      }
       v1::Event event;
       *event.mutable_worker_lost() = lost;
       records.push_back(
           fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));
     }
-    if (absl::Status status = AppendAndWait(backend_->LogAs("laneway"), std::move(records)); !status.ok())
-      return status;
+    if (!file.told) {
+      absl::Status status = AppendAndWait(backend_->LogAs("laneway"), std::move(records));
+      if (!status.ok()) return status;
+    }
     if (absl::Status status = worker::ForgetLastWords(file); !status.ok()) return status;
   }
   return absl::OkStatus();

@@ -24,6 +24,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::string_view kWordsEnd = ".pb";
+constexpr std::string_view kToldEnd = ".told";
+
 std::string LockPath(const std::string& dir) { return dir + "/companion.lock"; }
 std::string WordsDir(const std::string& dir) { return dir + "/last-words"; }
 
@@ -99,7 +102,7 @@ absl::Status AwaitCompanionLock(const std::string& dir, std::chrono::millisecond
 
 absl::Status WriteLastWords(const std::string& dir, const IncarnationId& incarnation,
                             const v1::LastWords& words) {
-  const std::string path = WordsDir(dir) + "/" + incarnation.ToString() + ".pb";
+  const std::string path = WordsDir(dir) + "/" + incarnation.ToString() + std::string(kWordsEnd);
   const std::string unfinished = path + ".tmp";
   const std::string bytes = words.SerializeAsString();
   const int fd = open(unfinished.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -148,13 +151,20 @@ std::vector<LastWordsFile> ReadLastWords(const std::string& dir) {
   if (folder == nullptr) return files;
   while (const dirent* entry = readdir(folder)) {
     const std::string name = entry->d_name;
-    if (!name.ends_with(".pb")) continue;
-    LastWordsFile file{WordsDir(dir) + "/" + name, {}};
+    const bool told = name.ends_with(kToldEnd);
+    if (!told && !name.ends_with(kWordsEnd)) continue;
+    LastWordsFile file{.path = WordsDir(dir) + "/" + name, .words = {}, .told = told};
     if (file.words.ParseFromString(ReadSmallFile(file.path))) files.push_back(std::move(file));
   }
   closedir(folder);
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
   return files;
+}
+
+absl::Status MarkTold(const LastWordsFile& file) {
+  const std::string told = file.path.substr(0, file.path.size() - kWordsEnd.size()) + std::string(kToldEnd);
+  if (rename(file.path.c_str(), told.c_str()) != 0) return Error("cannot rename", file.path);
+  return absl::OkStatus();
 }
 
 absl::Status ForgetLastWords(const LastWordsFile& file) {

@@ -41,10 +41,13 @@ absl::Status StartTeller(const std::string& dir, const std::string& input);
 struct LastWordsFile {
   std::string path;
   v1::LastWords words;
+  bool told = false;  // it is in the log already
 };
 // What companions have left, oldest name first. A file that cannot be read is left where it is and not told.
 std::vector<LastWordsFile> ReadLastWords(const std::string& dir);
-// What it says is in the log.
+// What it says is in the log; kept for the worker's next start.
+absl::Status MarkTold(const LastWordsFile& file);
+// What it says is in the log, and nobody needs to know any more.
 absl::Status ForgetLastWords(const LastWordsFile& file);
 
 }  // namespace laneway::worker
