@@ -124,6 +124,15 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
     };
     out.insert(out.end(), ours.begin(), ours.end());
   }
+  if (role == KafkaRole::kMember) {
+    const KafkaSettings ours = {
+        {"auto.offset.reset", "latest"},                          // it reads nothing
+        {"partition.assignment.strategy", "cooperative-sticky"},  // who joins takes nothing from the owner
+        {"session.timeout.ms", "6000"},                           // the least that brokers allow by default
+        {"heartbeat.interval.ms", "500"},  // how soon a standby hears that it is its turn
+    };
+    out.insert(out.end(), ours.begin(), ours.end());
+  }
   for (const auto& [name, value] : options.settings) out.emplace_back(name, value);
   return out;
 }

@@ -86,6 +86,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
   fleet->Run();
+  if (absl::Status status = fleet->StandForElection(); !status.ok()) return status;
   if (absl::Status status = fleet->Serve(); !status.ok()) return status;  // its destructor stops what runs
   return fleet;
 }
@@ -215,9 +216,21 @@ void Node::RunFold() {
   fold_->Follow();
   if (dispatcher_) {
     (void)dispatcher_->Start();
-    dispatcher_->SetOwner(true);
+    if (!backend_->shared()) dispatcher_->SetOwner(true);
   }
   if (!backend_->shared()) TrimOld();
+}
+
+// Who owns the only partition of `control` may be the active dispatcher (rule E1).
+absl::Status Node::StandForElection() {
+  if (!dispatcher_ || !backend_->shared()) return absl::OkStatus();
+  auto ownership = log::KafkaOwnership::Stand(
+      KafkaOptionsOf(Resolved(options_.config.log(), options_.kafka), options_.name), log::Topic::kControl,
+      "dispatchers",
+      [this](bool owner) { fold_loop_.Post([this, owner] { dispatcher_->SetOwner(owner); }); });
+  if (!ownership.ok()) return ownership.status();
+  ownership_ = std::move(*ownership);
+  return absl::OkStatus();
 }
 
 // What is older than the retention goes, record batch by record batch. Events a snapshot does not cover yet
@@ -272,6 +285,7 @@ void Node::Stop(Millis drain_timeout) {
   if (!std::exchange(running_, false)) return;
   StopServing();
   if (dispatcher_) fold_loop_.Call([this] { dispatcher_->Stop(); });  // places nothing more
+  ownership_.reset();
   StopWorkers(drain_timeout);
   StopFold();
   append_times_ = nullptr;

@@ -24,6 +24,7 @@
 #include "dispatcher/dispatcher_runner.h"
 #include "fold/fleet_fold.h"
 #include "laneway/v1/config.pb.h"
+#include "log/kafka_ownership.h"
 #include "node/backend.h"
 #include "node/tally.h"
 #include "ops/clock.h"
@@ -121,6 +122,7 @@ class Node {
   absl::Status RetireOthers(std::vector<log::NewRecord>* records);
   void Run();
   void RunFold();
+  absl::Status StandForElection();
   void StopWorkers(Millis drain_timeout);
   void StopFold();
   void TrimOld();
@@ -148,6 +150,7 @@ class Node {
   std::unique_ptr<api::FleetApi> api_;
   std::unique_ptr<api::HttpServer> api_server_;
   std::unique_ptr<api::HttpServer> metrics_server_;
+  std::unique_ptr<log::KafkaOwnership> ownership_;
   bool running_ = false;
 };
 
