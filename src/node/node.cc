@@ -206,7 +206,12 @@ void Node::Run() {
   fold_loop_.Start();
   worker_loop_.Start();
   if (fold_) fold_loop_.Call([this] { RunFold(); });
-  if (workers_) worker_loop_.Call([this] { workers_->Start(); });
+  if (workers_) {
+    worker_loop_.Call([this] {
+      workers_->Start();
+      if (backend_->kafka() != nullptr) ShowLag();
+    });
+  }
 }
 
 void Node::RunFold() {

@@ -123,6 +123,7 @@ class Node {
   void Run();
   void RunFold();
   absl::Status StandForElection();
+  void ShowLag();
   void StopWorkers(Millis drain_timeout);
   void StopFold();
   void TrimOld();
@@ -140,6 +141,7 @@ class Node {
   std::unique_ptr<worker::Executor> executor_;
   std::unique_ptr<worker::WorkerRunner> workers_;
   std::vector<worker::Opened> opened_;
+  std::map<Lane, Offset> lag_shown_;  // on the workers' loop
   std::unique_ptr<fold::FleetFold> fold_;
   std::unique_ptr<dispatcher::DispatcherRunner> dispatcher_;
   std::unique_ptr<reaper::ReaperRunner> reaper_;

@@ -150,6 +150,21 @@ absl::Status Node::TellLastWords() {
   return absl::OkStatus();
 }
 
+// What the workers have finished goes to the brokers as the offsets of a group, so that ordinary tools show
+// the lag of each lane. Nothing here reads them back.
+void Node::ShowLag() {
+  constexpr std::chrono::seconds kEvery{5};
+  if (!workers_) return;
+  std::vector<std::pair<log::TopicPartition, Offset>> finished;
+  for (const auto& [lane, below] : workers_->Finished()) {
+    Offset& shown = lag_shown_[lane];
+    if (shown != below) finished.push_back({{log::Topic::kLanes, lane}, below});
+    shown = below;
+  }
+  if (!finished.empty()) backend_->kafka()->CommitOffsets("workers", finished, [](const absl::Status&) {});
+  worker_loop_.RunAfter(kEvery, [this] { ShowLag(); });
+}
+
 absl::Status Node::AddWorkers() {
   if (!options_.roles.workers) return absl::OkStatus();
   const v1::Config& config = options_.config;

@@ -446,6 +446,14 @@ void Worker::OnHeartbeatAnswered(const absl::Status& status, Now now) {
   beat_at_ = std::min(beat_at_, now.boot + options_.retry_max);
 }
 
+std::vector<std::pair<Lane, Offset>> Worker::FinishedInOwn() const {
+  std::vector<std::pair<Lane, Offset>> finished;
+  for (const auto& [lane, state] : lanes_) {
+    if (state.owned) finished.emplace_back(lane, FinishedBelow(lane));
+  }
+  return finished;
+}
+
 Offset Worker::FinishedBelow(Lane lane) const {
   const auto it = lanes_.find(lane);
   if (it == lanes_.end()) return 0;

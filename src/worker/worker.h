@@ -24,6 +24,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -190,6 +191,8 @@ class Worker {
   const WorkerOptions& options() const { return options_; }
   // Low watermark: everything below is finished and reported.
   Offset FinishedBelow(Lane lane) const;
+  // The same of every lane it owns.
+  std::vector<std::pair<Lane, Offset>> FinishedInOwn() const;
 
  private:
   enum class Stage : uint8_t {

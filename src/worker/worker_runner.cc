@@ -466,6 +466,15 @@ void WorkerRunner::BeginShutdown(Shutdown mode, Millis drain_timeout, std::funct
   Inbox::Tell(inbox_, [](Inbox&) {});
 }
 
+std::vector<std::pair<Lane, Offset>> WorkerRunner::Finished() const {
+  std::vector<std::pair<Lane, Offset>> finished;
+  for (const auto& one : workers_) {
+    const auto own = one->core.FinishedInOwn();
+    finished.insert(finished.end(), own.begin(), own.end());
+  }
+  return finished;
+}
+
 std::vector<WorkerRunner::View> WorkerRunner::Views() const {
   std::vector<View> views;
   for (const auto& one : workers_) {

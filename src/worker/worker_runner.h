@@ -94,6 +94,8 @@ class WorkerRunner {
     WorkerCounters counters;
   };
   std::vector<View> Views() const;
+  // What the workers have finished in the lanes they own: everything below these offsets.
+  std::vector<std::pair<Lane, Offset>> Finished() const;
 
  private:
   struct Inbox;
