@@ -129,7 +129,9 @@ void KafkaCursor::Accept(Block& block, rd_kafka_message_t* message) {
   next_ = offset + 1;
   rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
   newest_ = std::max(newest_, LogTime{rd_kafka_message_timestamp(message, &kind)});
-  const RecordHeaders headers = ReadRecordHeaders(*message);
+  rd_kafka_headers_t* raw = nullptr;  // the message's
+  (void)rd_kafka_message_headers(message, &raw);
+  const RecordHeaders headers = raw == nullptr ? RecordHeaders{} : ReadRecordHeaders(*raw);
   block.records.push_back({.offset = offset,
                            .time = newest_,
                            .type = headers.type,

@@ -41,14 +41,12 @@ rd_kafka_headers_t* MakeRecordHeaders(RecordType type, std::string_view writer) 
   return headers;
 }
 
-RecordHeaders ReadRecordHeaders(const rd_kafka_message_t& message) {
+RecordHeaders ReadRecordHeaders(const rd_kafka_headers_t& headers) {
   RecordHeaders out;
-  rd_kafka_headers_t* headers = nullptr;
-  if (rd_kafka_message_headers(&message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return out;
   const char* name = nullptr;
   const void* value = nullptr;
   size_t size = 0;
-  for (size_t i = 0; rd_kafka_header_get_all(headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+  for (size_t i = 0; rd_kafka_header_get_all(&headers, i, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
        i++) {
     const std::string_view text(static_cast<const char*>(value), value == nullptr ? 0 : size);
     if (name == kType) {

@@ -21,11 +21,11 @@ uint32_t SchemaOf(std::string_view text);        // 0 when it is no number
 struct RecordHeaders {
   RecordType type = RecordType::kUnknown;
   uint32_t schema = 0;
-  std::string_view writer;  // of the message's memory
+  std::string_view writer;  // of the headers' memory
 };
 
 // For one record of ours; rd_kafka_produceva takes it over.
 rd_kafka_headers_t* MakeRecordHeaders(RecordType type, std::string_view writer);
-RecordHeaders ReadRecordHeaders(const rd_kafka_message_t& message);
+RecordHeaders ReadRecordHeaders(const rd_kafka_headers_t& headers);
 
 }  // namespace laneway::log

@@ -80,6 +80,8 @@ class Cluster:
     def __init__(self, folder=None, brokers=1, sasl=False, acl=False, certificate_days=30, memory="512m", settings=()):
         self.folder = folder or tempfile.mkdtemp(prefix="laneway_kafka_")
         os.makedirs(self.folder, exist_ok=True)
+        if os.listdir(self.folder):
+            raise RuntimeError(self.folder + " is not empty; it is removed at the end, so it must be ours")
         self.count, self.sasl, self.acl, self.memory, self.settings = brokers, sasl or acl, acl, memory, list(settings)
         self.processes = {}
         self.classpath = os.path.join(jars(), "*")
