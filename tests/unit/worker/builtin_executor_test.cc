@@ -74,12 +74,12 @@ TEST_F(BuiltinExecutorTest, FailFailsAsOftenAsItIsTold) {
 TEST_F(BuiltinExecutorTest, SleepersEndInTheOrderOfTheirTimes) {
   std::vector<uint32_t> order;
   events_.on_ended = [&order](const Ended& ended) { order.push_back(ended.key.task.n); };
-  executor_.Start(Builtin("sleep", "{\"ms\": 90}", 1));
-  executor_.Start(Builtin("sleep", "{\"ms\": 30}", 2));
-  executor_.Start(Builtin("sleep", "{\"ms\": 60}", 3));
+  executor_.Start(Builtin("sleep", "{\"ms\": 900}", 1));
+  executor_.Start(Builtin("sleep", "{\"ms\": 100}", 2));
+  executor_.Start(Builtin("sleep", "{\"ms\": 500}", 3));
   ASSERT_TRUE(events_.WaitCount(3));
   EXPECT_THAT(order, testing::ElementsAre(2, 3, 1));
-  EXPECT_GE(events_.WaitEnded(Key(1)).duration.count(), 90);
+  EXPECT_GE(events_.WaitEnded(Key(1)).duration.count(), 900);
 }
 
 TEST_F(BuiltinExecutorTest, SleepersAreStoppedAndTimeOut) {
