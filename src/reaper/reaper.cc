@@ -95,7 +95,7 @@ void Reaper::OnCaughtUp(LogTime now) {
 
 void Reaper::OnAwake(LogTime now) {
   if (!in_touch_) return;
-  const bool gap = now - awake_ > options_.gap || awake_ - now > options_.gap;
+  const bool gap = now - awake_ > Gap() || awake_ - now > Gap();
   awake_ = now;
   if (!gap) return;
   OnLostTouch(now);
@@ -247,6 +247,7 @@ void Reaper::Step(LogTime now, Commands* out) {
 std::optional<LogTime> Reaper::NextDeadline() const {
   std::optional<LogTime> next = liveness_.NextDeadline();
   const auto at = [&next](LogTime time) { next = next ? std::min(*next, time) : time; };
+  if (in_touch_) at(awake_ + Gap() / 2);  // who looks often enough knows a gap when there was one
   if (waiting_) return next;
   if (retry_delay_.count() > 0) at(retry_at_);
   if (look_at_) at(*look_at_);

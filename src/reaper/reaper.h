@@ -13,6 +13,7 @@
 // Threads:    one owner.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -44,7 +45,9 @@ struct ReaperOptions {
   Millis republish_interval{1000};  // how often the level is looked at
   Millis repeat_after{5000};        // an append answered OK whose effect the fold does not show yet
   uint32_t events_max = 1000;       // in one append
-  Millis gap{5000};                 // longer without a step: it was not the log that was silent
+  // Longer without a step, or longer than a quarter of the heartbeat timeout: it was not the log that was
+  // silent.
+  Millis gap{5000};
   Millis retry_first{50};
   Millis retry_max{1000};
 };
@@ -103,6 +106,7 @@ class Reaper {
 
   void Judge(const Signal& signal, LogTime now);
   bool Holds(const WorkerId& worker) const;
+  Millis Gap() const { return std::min(options_.gap, options_.limits.heartbeat_timeout / 4); }
   void Republish(const WorkerId& worker, Suspect& suspect, LogTime now, std::vector<v1::Event>* events);
   void Tell(const WorkerId& worker, const std::string& kind, v1::Severity severity, bool resolved,
             const std::string& text);

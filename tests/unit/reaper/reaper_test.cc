@@ -94,6 +94,28 @@ class ReaperTest : public ::testing::Test {
   std::vector<v1::Alert> alerts;
 };
 
+// With a timeout shorter than any fixed measure of a gap too.
+TEST_F(ReaperTest, AProcessThatWasFrozenJudgesNobodyByWhatItDidNotHear) {
+  reaper = Reaper({.limits = {.heartbeat_timeout = Millis(3000)}}, &held);
+  reaper.OnCaughtUp(now);
+  Beat();
+  const auto step_when_due = [this](LogTime until) {
+    for (auto due = reaper.NextDeadline(); due && *due <= until; due = reaper.NextDeadline()) {
+      now = std::max(now, *due);
+      Step();
+    }
+    now = until;
+  };
+  step_when_due(now + Millis(500));
+  now = now + Millis(4000);  // nothing of it ran meanwhile
+  Step();
+  EXPECT_THAT(appends, IsEmpty());
+  step_when_due(now + Millis(2900));
+  EXPECT_THAT(appends, IsEmpty());
+  step_when_due(now + Millis(200));  // but a full timeout in touch and still no word
+  EXPECT_THAT(Last(), ElementsAre("Lost silent"));
+}
+
 TEST_F(ReaperTest, RuleR2ASilentWorkerIsCalledLostAndCalledReturnedWhenItBeats) {
   Beat();
   Advance(Millis(29000));
