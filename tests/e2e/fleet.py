@@ -1,7 +1,8 @@
 """What the end-to-end tests share: the real binary as a process, folders, witnesses, and a checker that uses no code of the product.
 
-A Fleet is one `laneway up` with a zone and a data folder. HOME is its root folder, also for every script it starts: by that leftovers are
-found in /proc, and by that scripts find their witness file. Nothing here sleeps blindly: wait_for() looks for a condition until a deadline.
+A Fleet is one `laneway up` with a zone and a data folder; kafka_fleet.py has a fleet of many processes. HOME is the root folder, also for every
+script that is started: by that leftovers are found in /proc, and by that scripts find their witness file. Nothing here sleeps blindly: wait_for()
+looks for a condition until a deadline.
 """
 import hashlib
 import os
@@ -95,81 +96,22 @@ def files_below(folder):
     return found
 
 
-class Fleet:
-    def __init__(self, root=None, settings=(), zone=None, data=None):
+class Ground:
+    """The folders of one test: a zone, the scripts' witness file, and HOME of all that is started."""
+
+    def __init__(self, root=None, zone=None):
         self.root = root or tempfile.mkdtemp(prefix="laneway-e2e-")
         self.zone = zone or os.path.join(self.root, "zone")
-        self.data = data or os.path.join(self.root, "data")
         self.witness = os.path.join(self.root, "witness")
-        self.log = os.path.join(self.root, "messages")
-        self.settings = list(settings)
-        self.work = []  # --exec … or --handler …
-        self.listen = "off"
-        self.process = None
         for place in ("incoming",) + PLACES:
             os.makedirs(os.path.join(self.zone, place), exist_ok=True)
         open(self.witness, "a").close()
-        open(self.log, "a").close()
 
-    def script(self, text, *arguments):
+    def write_script(self, text):
         path = os.path.join(self.root, "process.sh")
         with open(path, "w") as f:
             f.write(text)
-        self.work = ["--exec", "/bin/sh", path, "{file}"] + list(arguments)
-
-    def environment(self):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("LANEWAY_")}
-        return dict(kept, HOME=self.root)
-
-    def command(self, *flags):
-        words = [BINARY, "up", "--zone", self.zone, "--data", self.data, "--listen", self.listen, "--set", "metrics.listen=off"]
-        for setting in self.settings:  # a later one counts
-            words += ["--set", setting]
-        return words + list(flags) + self.work
-
-    def start(self, *flags, preexec=None):
-        self.messages_before = os.path.getsize(self.log)
-        with open(self.log, "ab") as log, open(os.path.join(self.root, "summary"), "wb") as out:
-            self.process = subprocess.Popen(self.command(*flags), stdin=subprocess.DEVNULL, stdout=out, stderr=log,
-                                            env=self.environment(), cwd=self.root, preexec_fn=preexec)
-        return self.process
-
-    def started(self):
-        return "Fleet started" in self.messages(since_start=True) or self.process.poll() is not None
-
-    def wait_started(self, seconds=20):
-        wait_for(self.started, seconds, "Fleet started")
-
-    def companions(self):
-        return [pid for pid, line in processes_of(self.root).items() if "__companion" in line]
-
-    def stop(self, seconds=60):
-        """SIGTERM, as an operator would."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def until_idle(self, seconds):
-        """Exit code of a whole `up --until-idle`; at the deadline it is killed and the code is None."""
-        self.start("--until-idle")
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return None
-
-    def messages(self, since_start=False):
-        with open(self.log, "rb") as f:
-            if since_start:
-                f.seek(self.messages_before)
-            return f.read().decode("utf-8", "surrogateescape")
-
-    def summary(self):
-        with open(os.path.join(self.root, "summary"), errors="surrogateescape") as f:
-            return f.read()
+        return path
 
     def files(self, place):
         return files_below(os.path.join(self.zone, place))
@@ -187,3 +129,82 @@ class Fleet:
 
     def remove(self):
         shutil.rmtree(os.fsencode(self.root), ignore_errors=True)
+
+
+class Program:
+    """One process of the real binary. Its messages go to a file that outlives it."""
+
+    def __init__(self, root, log):
+        self.root, self.log, self.process = root, log, None
+        open(self.log, "a").close()
+
+    def environment(self):
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("LANEWAY_")}
+        return dict(kept, HOME=self.root)
+
+    def launch(self, words, out=subprocess.DEVNULL, preexec=None):
+        self.messages_before = os.path.getsize(self.log)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                                            env=self.environment(), cwd=self.root, preexec_fn=preexec)
+        return self.process
+
+    def started(self):
+        return "Fleet started" in self.messages(since_start=True) or self.process.poll() is not None
+
+    def wait_started(self, seconds=20):
+        wait_for(self.started, seconds, "Fleet started")
+
+    def stop(self, seconds=60):
+        """SIGTERM, as an operator would."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def messages(self, since_start=False):
+        with open(self.log, "rb") as f:
+            if since_start:
+                f.seek(self.messages_before)
+            return f.read().decode("utf-8", "surrogateescape")
+
+
+class Fleet(Ground, Program):
+    def __init__(self, root=None, settings=(), zone=None, data=None):
+        Ground.__init__(self, root, zone)
+        Program.__init__(self, self.root, os.path.join(self.root, "messages"))
+        self.data = data or os.path.join(self.root, "data")
+        self.settings = list(settings)
+        self.work = []  # --exec … or --handler …
+        self.listen = "off"
+
+    def script(self, text, *arguments):
+        self.work = ["--exec", "/bin/sh", self.write_script(text), "{file}"] + list(arguments)
+
+    def command(self, *flags):
+        words = [BINARY, "up", "--zone", self.zone, "--data", self.data, "--listen", self.listen, "--set", "metrics.listen=off"]
+        for setting in self.settings:  # a later one counts
+            words += ["--set", setting]
+        return words + list(flags) + self.work
+
+    def start(self, *flags, preexec=None):
+        with open(os.path.join(self.root, "summary"), "wb") as out:
+            return self.launch(self.command(*flags), out, preexec)
+
+    def companions(self):
+        return [pid for pid, line in processes_of(self.root).items() if "__companion" in line]
+
+    def until_idle(self, seconds):
+        """Exit code of a whole `up --until-idle`; at the deadline it is killed and the code is None."""
+        self.start("--until-idle")
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
+
+    def summary(self):
+        with open(os.path.join(self.root, "summary"), errors="surrogateescape") as f:
+            return f.read()
