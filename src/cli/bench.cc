@@ -12,6 +12,7 @@ namespace laneway::cli {
 int RunBench(const BenchOptions& options) {
   measure::MeasureOptions wanted;
   wanted.folder = options.data;
+  wanted.brokers = options.brokers;
   wanted.workers = options.workers;
   wanted.capacity = options.capacity;
   wanted.tasks_per_job = options.tasks_per_job;

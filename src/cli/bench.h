@@ -13,7 +13,8 @@ struct BenchOptions {
   uint32_t capacity = 0;       // slots of each worker; 0: the kind's own
   uint32_t tasks_per_job = 1;  // tasks
   uint32_t rate = 200;         // latency: submissions a second
-  std::string data;            // empty: a temporary folder
+  std::string data;
+  std::string brokers;  // empty: a temporary folder
 };
 
 // Prints JSON; gives the exit code.

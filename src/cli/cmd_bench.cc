@@ -25,6 +25,8 @@ void AddBench(Command& root) {
     command.Option("--capacity", options->capacity, "Slots of each worker; 0: as many as make a good figure");
     command.Option("--tasks-per-job", options->tasks_per_job, "Tasks in each job (tasks)");
     command.Option("--rate", options->rate, "Submissions a second (latency)");
+    command.Option("--brokers", options->brokers,
+                   "On a Kafka cluster instead, HOST:PORT,…; in topics of its own, which stay");
     command.Option("--data", options->data, "Folder to measure in (else a temporary one)");
     command.Run([options] { return RunBench(*options); });
   }

@@ -13,21 +13,6 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{15};
 
-struct Wanted {
-  log::Topic topic;
-  uint32_t partitions;
-};
-
-std::vector<Wanted> TopicsOf(const v1::LogConfig& config) {
-  return {{log::Topic::kEvents, config.event_partitions()},
-          {log::Topic::kLanes, config.lanes()},
-          {log::Topic::kHeartbeats, 1},
-          {log::Topic::kBrowserHealth, 1},
-          {log::Topic::kControl, 1},
-          {log::Topic::kDeadLetter, 1},
-          {log::Topic::kAlerts, 1}};
-}
-
 // What is wrong goes to stderr; its exit code comes back in `code`.
 std::unique_ptr<log::KafkaLog> Connect(UpOptions& options, v1::LogConfig* config, int* code) {
   Translate(options);
@@ -58,21 +43,21 @@ std::string NameOf(const v1::LogConfig& config, log::Topic topic) {
 }
 
 // Prints a line; false: something is wrong with the topic.
-bool Check(log::KafkaLog& log, const v1::LogConfig& config, const Wanted& wanted) {
-  const std::string name = NameOf(config, wanted.topic);
-  const auto partitions = log.Partitions(wanted.topic);
-  const auto problems = partitions.ok() ? log.CheckTopic(wanted.topic) : partitions.status();
+bool Check(log::KafkaLog& log, const v1::LogConfig& config, log::Topic topic, uint32_t wanted) {
+  const std::string name = NameOf(config, topic);
+  const auto partitions = log.Partitions(topic);
+  const auto problems = partitions.ok() ? log.CheckTopic(topic) : partitions.status();
   if (!problems.ok()) {
     std::printf("%-28s missing: %s\n", name.c_str(), std::string(problems.status().message()).c_str());
     return false;
   }
-  const bool count = wanted.topic != log::Topic::kEvents || *partitions == wanted.partitions;
+  const bool count = topic != log::Topic::kEvents || *partitions == wanted;
   std::printf("%-28s %4u partition%s  %s\n", name.c_str(), *partitions, *partitions == 1 ? " " : "s",
               problems->empty() && count ? "ok" : "WRONG");
   for (const std::string& problem : *problems) std::printf("  %s\n", problem.c_str());
   if (!count) {
     std::printf("  it must have %u partitions, as log.event_partitions says: jobs are hashed over them\n",
-                wanted.partitions);
+                wanted);
   }
   return problems->empty() && count;
 }
@@ -82,8 +67,8 @@ int CheckAll(UpOptions& options) {
   v1::LogConfig config;
   const auto log = Connect(options, &config, &code);
   if (!log) return code;
-  for (const Wanted& wanted : TopicsOf(config)) {
-    if (!Check(*log, config, wanted)) code = kFailed;
+  for (const auto& [topic, partitions] : node::TopicsOf(config, 0)) {
+    if (!Check(*log, config, topic, partitions)) code = kFailed;
   }
   return code;
 }
@@ -93,11 +78,11 @@ int EnsureAll(UpOptions& options) {
   v1::LogConfig config;
   const auto log = Connect(options, &config, &code);
   if (!log) return code;
-  for (const Wanted& wanted : TopicsOf(config)) {
-    if (const absl::Status made = log->EnsureTopic(wanted.topic, wanted.partitions); !made.ok()) {
-      Complain(absl::StrCat(NameOf(config, wanted.topic), ": ", made.message()));
+  for (const auto& [topic, partitions] : node::TopicsOf(config, 0)) {
+    if (const absl::Status made = log->EnsureTopic(topic, partitions); !made.ok()) {
+      Complain(absl::StrCat(NameOf(config, topic), ": ", made.message()));
       code = kFailed;
-    } else if (!Check(*log, config, wanted)) {
+    } else if (!Check(*log, config, topic, partitions)) {
       code = kFailed;
     }
   }

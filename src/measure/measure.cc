@@ -52,6 +52,11 @@ absl::StatusOr<node::NodeOptions> FleetIn(const std::string& folder, const Measu
                    {"worker.capacity=" + std::to_string(std::max(1U, options.capacity)), "--capacity"},
                    {"zone.path=" + folder + "/zone", "--zone"},
                    {"job.handler=noop", "--handler"}};
+  if (!options.brokers.empty()) {
+    sources.flags.push_back({"log.backend=kafka", "--brokers"});
+    sources.flags.push_back({"log.brokers=" + options.brokers, "--brokers"});
+    sources.flags.push_back({"log.prefix=laneway-bench-" + std::to_string(getpid()) + ".", "--brokers"});
+  }
   const ops::ConfigResult loaded = ops::LoadConfig(sources);
   if (!loaded.config)
     return absl::InvalidArgumentError(loaded.problems.empty() ? "no configuration"
@@ -60,6 +65,24 @@ absl::StatusOr<node::NodeOptions> FleetIn(const std::string& folder, const Measu
   fleet.config = loaded.config->values;
   for (const std::string& name : ops::WorkerNames(fleet.config.worker())) fleet.workers.emplace_back(name);
   fleet.serve_zone = zone;
+  return fleet;
+}
+
+// A fleet that is ready: topics made, dispatcher active.
+absl::StatusOr<std::unique_ptr<node::Node>> StartFleet(node::NodeOptions options) {
+  const v1::LogConfig& config = options.config.log();
+  if (config.backend() == "kafka") {
+    auto log = log::KafkaLog::Open(node::KafkaOptionsOf(config, "bench"));
+    if (!log.ok()) return log.status();
+    if (absl::Status status = (*log)->Reach(std::chrono::seconds(15)); !status.ok()) return status;
+    const auto workers = static_cast<uint32_t>(options.workers.size());
+    if (absl::Status status = node::EnsureTopics(**log, config, workers); !status.ok()) return status;
+  }
+  auto fleet = node::Node::Start(std::move(options));
+  if (!fleet.ok()) return fleet.status();
+  const auto active = [&] { return (*fleet)->dispatcher().dispatcher()->active(); };
+  for (int i = 0; i < 3000 && !(*fleet)->fold_loop().Call(active).value_or(false); i++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   return fleet;
 }
 
@@ -156,7 +179,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   auto configured = FleetIn(room.path(), wide, false);
   if (!configured.ok()) return configured.status();
   const uint64_t count = options.count != 0 ? options.count : 500000;
-  auto fleet = node::Node::Start(std::move(*configured));
+  auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const double idle_mib = ResidentMib();
   Tell(options, absl::StrCat(count, " no-op tasks, submitted and processed at the same time"));
@@ -221,7 +244,7 @@ absl::StatusOr<std::string> MeasureLatency(const MeasureOptions& options) {
   const RawWrites raw = RawSyncedWrites(room.path(), 2);
   auto configured = FleetIn(room.path(), options, false);
   if (!configured.ok()) return configured.status();
-  auto fleet = node::Node::Start(std::move(*configured));
+  auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const uint64_t count = options.count != 0 ? options.count : 2000;
   StartWatch watch;
@@ -260,7 +283,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   if (wider.capacity == 0) wider.capacity = 4;
   auto configured = FleetIn(room.path(), wider, false);
   if (!configured.ok()) return configured.status();
-  auto fleet = node::Node::Start(std::move(*configured));
+  auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const uint64_t count = options.count != 0 ? options.count : 10000;
   Tell(options, absl::StrCat(count, " children of /bin/true"));
@@ -290,7 +313,7 @@ absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
     std::ofstream(absl::StrFormat("%s/timesheet-%07u.csv", incoming, i)) << "agency,worker,hours\nA,B,7.5\n";
   Tell(options, absl::StrCat(count, " files through the zone"));
   const Cost cost;
-  auto fleet = node::Node::Start(std::move(*configured));
+  auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   while (true) {
     const auto view = (*fleet)->View();

@@ -1,7 +1,7 @@
 // measure.h: what `laneway bench` does: runs a real fleet in a folder of its own, and raw limits beside it in
 // the same run.
 //
-// Role:       shell over Standalone.
+// Role:       shell over node::Node.
 // Output:     JSON, one object for each measurement.
 // Promises:   every figure has the raw limit it is to be compared with, taken in the same run on the same
 //             disk; nothing is left behind.
@@ -17,7 +17,8 @@
 namespace laneway::measure {
 
 struct MeasureOptions {
-  std::string folder;  // data and zone go below it; made, and removed at the end
+  std::string folder;   // data and zone go below it; made, and removed at the end
+  std::string brokers;  // not empty: on this cluster, in topics of its own (which stay)
   uint32_t workers = 3;
   uint32_t capacity = 0;  // slots of each worker; 0: the measurement's own default
   uint64_t count = 0;     // tasks, files or children; 0: the measurement's own default

@@ -56,32 +56,21 @@ absl::StatusOr<std::unique_ptr<log::EmbeddedEngine>> OpenEngine(const std::strin
   return log::EmbeddedEngine::Open(std::move(engine));
 }
 
-// One process: the topics are its own to make.
-absl::Status MakeTopics(log::Log& log, const v1::LogConfig& config, const std::string& data,
-                        uint32_t workers) {
-  const std::pair<log::Topic, uint32_t> topics[] = {
-      {log::Topic::kEvents, config.event_partitions()},
-      {log::Topic::kLanes, std::max<uint32_t>(config.lanes(), workers)},
-      {log::Topic::kHeartbeats, 1},
-      {log::Topic::kBrowserHealth, 1},
-      {log::Topic::kControl, 1},
-      {log::Topic::kDeadLetter, 1},
-      {log::Topic::kAlerts, 1}};
-  for (const auto& [topic, partitions] : topics) {
-    if (absl::Status status = log.EnsureTopic(topic, partitions); !status.ok()) return status;
-  }
+absl::Status CheckEventPartitions(log::Log& log, const v1::LogConfig& config, const std::string& where) {
   const auto events = log.Partitions(log::Topic::kEvents);
   if (!events.ok()) return events.status();
   if (*events == config.event_partitions()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "the log in ", data, " has ", *events, " partitions of events, the configuration says ",
+      "the log in ", where, " has ", *events, " partitions of events, the configuration says ",
       config.event_partitions(), ": set log.event_partitions to ", *events, " (it cannot change)"));
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> OpenEmbedded(const BackendOptions& options) {
   auto engine = OpenEngine(options.data + "/log", options);
   if (!engine.ok()) return engine.status();
-  absl::Status made = MakeTopics((*engine)->log(), options.log, options.data, options.workers);
+  // One process: the topics are its own to make.
+  absl::Status made = EnsureTopics((*engine)->log(), options.log, options.workers);
+  if (made.ok()) made = CheckEventPartitions((*engine)->log(), options.log, options.data);
   if (!made.ok()) return made;
   return std::make_unique<EmbeddedBackend>(std::move(*engine));
 }
@@ -101,9 +90,7 @@ absl::Status AwaitBrokers(log::KafkaLog& log, const BackendOptions& options) {
 
 // The topics of a shared log are made on purpose, by one command.
 absl::Status CheckTopics(log::Log& log, const v1::LogConfig& config) {
-  for (const log::Topic topic :
-       {log::Topic::kEvents, log::Topic::kLanes, log::Topic::kHeartbeats, log::Topic::kBrowserHealth,
-        log::Topic::kControl, log::Topic::kDeadLetter, log::Topic::kAlerts}) {
+  for (const auto& [topic, wanted] : TopicsOf(config, 0)) {
     const auto partitions = log.Partitions(topic);
     if (absl::IsInvalidArgument(partitions.status()) || absl::IsNotFound(partitions.status())) {
       return absl::FailedPreconditionError(
@@ -112,13 +99,8 @@ absl::Status CheckTopics(log::Log& log, const v1::LogConfig& config) {
                        absl::StrJoin(config.brokers(), ",")));
     }
     if (!partitions.ok()) return partitions.status();
-    if (topic == log::Topic::kEvents && *partitions != config.event_partitions()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the topic ", config.prefix(), "events has ", *partitions, " partitions, the configuration says ",
-          config.event_partitions(), ": set log.event_partitions to ", *partitions, " (it cannot change)"));
-    }
   }
-  return absl::OkStatus();
+  return CheckEventPartitions(log, config, absl::StrJoin(config.brokers(), ","));
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> OpenKafka(const BackendOptions& options) {
@@ -143,6 +125,23 @@ v1::LogConfig Resolved(const v1::LogConfig& config,
   resolved.clear_kafka();
   for (const auto& [name, value] : kafka) resolved.add_kafka(absl::StrCat(name, "=", value.Reveal()));
   return resolved;
+}
+
+std::vector<std::pair<log::Topic, uint32_t>> TopicsOf(const v1::LogConfig& config, uint32_t workers) {
+  return {{log::Topic::kEvents, config.event_partitions()},
+          {log::Topic::kLanes, std::max(config.lanes(), workers)},
+          {log::Topic::kHeartbeats, 1},
+          {log::Topic::kBrowserHealth, 1},
+          {log::Topic::kControl, 1},
+          {log::Topic::kDeadLetter, 1},
+          {log::Topic::kAlerts, 1}};
+}
+
+absl::Status EnsureTopics(log::Log& log, const v1::LogConfig& config, uint32_t workers) {
+  for (const auto& [topic, partitions] : TopicsOf(config, workers)) {
+    if (absl::Status status = log.EnsureTopic(topic, partitions); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 log::KafkaOptions KafkaOptionsOf(const v1::LogConfig& resolved, const std::string& name) {

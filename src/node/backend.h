@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -59,6 +61,11 @@ absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(BackendOptions options);
 // The settings of the log with what stands behind the references of log.kafka in their place.
 v1::LogConfig Resolved(const v1::LogConfig& config,
                        const std::map<std::string, ops::Secret<std::string>>& kafka);
+// The topics of a fleet, and how many partitions each is to have.
+std::vector<std::pair<log::Topic, uint32_t>> TopicsOf(const v1::LogConfig& config, uint32_t workers);
+// Makes those that are missing, and more lanes; idempotent.
+absl::Status EnsureTopics(log::Log& log, const v1::LogConfig& config, uint32_t workers);
+
 log::KafkaOptions KafkaOptionsOf(const v1::LogConfig& resolved, const std::string& name);
 
 }  // namespace laneway::node
