@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "api/shapes.h"
+#include "fleet/autoscale.h"
 
 namespace laneway::api {
 namespace {
@@ -11,8 +12,6 @@ namespace {
 using ops::Counter;
 using ops::Gauge;
 using Kind = Change::Kind;
-
-constexpr double kClearingSeconds = 60;  // the backlog should be gone within this
 
 double Seconds(Millis time) { return static_cast<double>(time.count()) / 1000; }
 
@@ -37,7 +36,8 @@ void FleetMetrics::Pending::Flush(ops::Metrics& metrics) {
   number = 0;
 }
 
-FleetMetrics::FleetMetrics(const fold::FleetFold* fold) : fold_(fold) {}
+FleetMetrics::FleetMetrics(const fold::FleetFold* fold, Millis drain_time)
+    : fold_(fold), drain_time_(drain_time) {}
 
 void FleetMetrics::OnEvent(uint32_t, Offset, LogTime time, const v1::Event& event, FoldVerdict verdict,
                            std::span<const Change> changes) {
@@ -177,17 +177,17 @@ void FleetMetrics::SetFleet(const FleetViews& views, LogTime now) {
   const auto& tasks = fold_->ledger().tasks_now();
   metrics_.Set(Gauge::kTasksPending, static_cast<double>(tasks[static_cast<size_t>(TaskState::kPending)]));
   metrics_.Set(Gauge::kFoldLag, static_cast<double>(fold_->Lag()));
-  double capacity = 0;
+  uint32_t capacity = 1;
   for (const auto& [id, member] : fold_->members().all()) {
-    if (workers_.contains(id.name)) capacity = std::max(capacity, static_cast<double>(member.capacity));
+    if (workers_.contains(id.name)) capacity = std::max(capacity, member.capacity);
   }
-  double open = 0;
+  uint64_t open = 0;
   for (const TaskState state : {TaskState::kPending, TaskState::kAssigned, TaskState::kRunning})
-    open += static_cast<double>(tasks[static_cast<size_t>(state)]);
-  // Little's law: so many slots clear what waits within the time it should take.
-  const double slots = open * run_seconds_ / kClearingSeconds;
-  metrics_.Set(Gauge::kAutoscaleWantedWorkers,
-               open == 0 ? 0 : std::max(1.0, std::ceil(slots / std::max(1.0, capacity))));
+    open += tasks[static_cast<size_t>(state)];
+  metrics_.Set(
+      Gauge::kAutoscaleWantedWorkers,
+      WantedWorkers(
+          {.tasks = open, .run_seconds = run_seconds_, .drain_time = drain_time_, .slots_each = capacity}));
   if (views.dispatcher) {
     const DispatcherFigures dispatcher = views.dispatcher();
     metrics_.Set(Gauge::kDispatcherActive, dispatcher.active ? 1 : 0);

@@ -21,7 +21,8 @@ namespace laneway::api {
 
 class FleetMetrics : public fold::FoldListener {
  public:
-  explicit FleetMetrics(const fold::FleetFold* fold);
+  // `drain_time`: in which a backlog should be worked off (autoscale.h).
+  explicit FleetMetrics(const fold::FleetFold* fold, Millis drain_time = Millis(600000));
 
   // Counting begins here: what was read before was counted by an earlier process.
   void Begin() { counting_ = true; }
@@ -58,6 +59,7 @@ class FleetMetrics : public fold::FoldListener {
   void SetFleet(const FleetViews& views, LogTime now);
 
   const fold::FleetFold* fold_;
+  const Millis drain_time_;
   ops::Metrics metrics_;
   bool counting_ = false;
   std::array<uint64_t, kJobPhases> jobs_{};

@@ -19,7 +19,8 @@ std::optional<ops::ListenAddress> AddressOf(const std::string& text) {
 }  // namespace
 
 void Node::OpenApi() {
-  metrics_ = std::make_unique<api::FleetMetrics>(fold_.get());
+  metrics_ =
+      std::make_unique<api::FleetMetrics>(fold_.get(), Millis(options_.config.placement().drain_time_ms()));
   append_times_.store(metrics_.get(), std::memory_order_release);
   api::FleetApiPorts ports{.loop = &fold_loop_,
                            .fold = fold_.get(),

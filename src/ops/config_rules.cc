@@ -210,6 +210,14 @@ const std::vector<ConfigRule>& Table() {
        100'000,
        {},
        "tasks a worker may hold per slot beyond its capacity when they are short"},
+      {"placement.drain_time",
+       K::kDuration,
+       "10m",
+       1000,
+       30 * kDay,
+       {},
+       "a backlog should be gone in this time: laneway_autoscale_wanted_workers says how many workers that "
+       "takes"},
 
       {"api.listen", K::kListen, "127.0.0.1:3000", 0, 0, {}, "address of the HTTP API and the dashboard"},
       {"api.token",
