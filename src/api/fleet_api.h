@@ -37,6 +37,7 @@ struct ZoneFigures {
 struct DispatcherFigures {
   bool active = false;
   Epoch epoch = 0;
+  bool may_stand_by = false;  // another process may be the active one
 };
 
 // What other roles of this process tell. Called on the fold's loop; an empty one says nothing.

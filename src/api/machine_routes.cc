@@ -98,11 +98,12 @@ std::vector<Check> ReadyChecks(const FleetState& state) {
   checks.push_back({"disk", health.ok(), health.ok() ? "has space" : std::string(health.message())});
   const uint64_t lag = state.ports.fold->Lag();
   checks.push_back({"fold", lag <= kLagMax, absl::StrCat(lag, " records behind")});
-  const DispatcherFigures dispatcher =
-      state.views.dispatcher ? state.views.dispatcher() : DispatcherFigures{};
-  checks.push_back(
-      {"dispatcher", dispatcher.active,
-       dispatcher.active ? absl::StrCat("active in epoch ", dispatcher.epoch) : "is not active"});
+  if (!state.views.dispatcher) return checks;
+  const DispatcherFigures dispatcher = state.views.dispatcher();
+  checks.push_back({"dispatcher", dispatcher.active || dispatcher.may_stand_by,
+                    dispatcher.active         ? absl::StrCat("active in epoch ", dispatcher.epoch)
+                    : dispatcher.may_stand_by ? "stands by"
+                                              : "is not active"});
   return checks;
 }
 

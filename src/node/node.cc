@@ -147,7 +147,10 @@ absl::Status Node::OpenZone() {
 }
 
 absl::Status Node::OpenFold() {
-  if (!options_.roles.folds()) return absl::OkStatus();
+  if (!options_.roles.folds()) {
+    worker_metrics_ = std::make_unique<WorkerMetrics>(&worker_loop_, [this] { return workers_->Views(); });
+    return absl::OkStatus();
+  }
   fold::FoldOptions folding;
   folding.event_partitions = options_.config.log().event_partitions();
   folding.on_fatal = options_.on_fatal;

@@ -27,6 +27,7 @@
 #include "log/kafka_ownership.h"
 #include "node/backend.h"
 #include "node/tally.h"
+#include "node/worker_metrics.h"
 #include "ops/clock.h"
 #include "ops/loop.h"
 #include "ops/secret.h"
@@ -146,7 +147,8 @@ class Node {
   std::unique_ptr<dispatcher::DispatcherRunner> dispatcher_;
   std::unique_ptr<reaper::ReaperRunner> reaper_;
   std::unique_ptr<Tally> tally_;
-  std::unique_ptr<api::FleetMetrics> metrics_;
+  std::unique_ptr<api::FleetMetrics> metrics_;     // where there is a fold
+  std::unique_ptr<WorkerMetrics> worker_metrics_;  // where there is none
   // for the log's committer, which runs before there are metrics
   std::atomic<api::FleetMetrics*> append_times_{nullptr};
   std::unique_ptr<api::FleetApi> api_;

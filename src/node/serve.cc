@@ -35,11 +35,14 @@ void Node::OpenApi() {
     const dispatcher::Dispatcher* core = dispatcher_ ? dispatcher_->dispatcher() : nullptr;
     return core == nullptr ? std::string() : core->placement().WhyWaiting(task, now);
   };
-  views.dispatcher = [this] {
-    const dispatcher::Dispatcher* core = dispatcher_ ? dispatcher_->dispatcher() : nullptr;
-    return core == nullptr ? api::DispatcherFigures{} : api::DispatcherFigures{core->active(), core->epoch()};
-  };
-  if (options_.serve_zone) {
+  if (dispatcher_) {
+    views.dispatcher = [this] {
+      const dispatcher::Dispatcher* core = dispatcher_ ? dispatcher_->dispatcher() : nullptr;
+      if (core == nullptr) return api::DispatcherFigures{};
+      return api::DispatcherFigures{core->active(), core->epoch(), backend_->shared()};
+    };
+  }
+  if (options_.serve_zone && dispatcher_) {
     views.zone = [this] {
       const dispatcher::ZoneView zone = dispatcher_ ? dispatcher_->zone_view() : dispatcher::ZoneView{};
       return api::ZoneFigures{zone.present, zone.waiting, zone.oldest_mtime_ns};
@@ -55,7 +58,6 @@ void Node::OpenApi() {
 }
 
 absl::Status Node::Serve() {
-  if (!api_) return absl::OkStatus();
   const auto start = [this](api::HttpServerOptions server, bool optional, std::vector<api::Route> routes,
                             std::unique_ptr<api::HttpServer>* to) {
     auto started = api::HttpServer::Start(std::move(server), std::move(routes));
@@ -68,7 +70,7 @@ absl::Status Node::Serve() {
     }
     return absl::OkStatus();
   };
-  if (const auto address = AddressOf(options_.config.api().listen()); address && options_.roles.api) {
+  if (const auto address = AddressOf(options_.config.api().listen()); address && api_ && options_.roles.api) {
     api::HttpServerOptions server{.name = "api", .listen = *address, .token = options_.api_token};
     absl::Status status = start(std::move(server), options_.api_optional, api_->Routes(), &api_server_);
     if (!status.ok()) return status;
@@ -76,7 +78,8 @@ absl::Status Node::Serve() {
   if (const auto address = AddressOf(options_.config.metrics().listen())) {
     api::HttpServerOptions server{.name = "metrics", .listen = *address};
     server.connections_max = 64;
-    return start(std::move(server), options_.metrics_optional, api_->MetricsRoutes(), &metrics_server_);
+    return start(std::move(server), options_.metrics_optional,
+                 api_ ? api_->MetricsRoutes() : worker_metrics_->Routes(), &metrics_server_);
   }
   return absl::OkStatus();
 }
