@@ -8,6 +8,7 @@
 #include "log/kafka_asks.h"
 #include "log/kafka_conf.h"
 #include "log/kafka_handle.h"
+#include "log/kafka_offsets.h"
 #include "log/kafka_producer.h"
 #include "log/kafka_reader.h"
 #include "log/kafka_topic_settings.h"
@@ -36,6 +37,7 @@ class KafkaLogImpl final : public KafkaLog {
         admin_(options_, causes_, [this] { return producer_.instance(); }),
         reader_(options_, causes_, bell_, &asks_,
                 [this](TopicPartition partition) { return admin_.Range(partition); }),
+        offsets_(options_, causes_, bell_),
         watches_(std::make_shared<Watches>()) {}
 
   ~KafkaLogImpl() override {
@@ -86,7 +88,7 @@ class KafkaLogImpl final : public KafkaLog {
  private:
   struct Commit {
     std::string group;
-    std::vector<KafkaAsks::End> next;
+    KafkaOffsets::Next next;
     Committed done;
   };
   // A watch may outlive its log.
@@ -110,6 +112,7 @@ class KafkaLogImpl final : public KafkaLog {
   KafkaProducer producer_;
   KafkaAdmin admin_;
   KafkaReader reader_;
+  KafkaOffsets offsets_;
   const std::shared_ptr<Watches> watches_;
   std::mutex commits_mutex_;
   std::vector<Commit> commits_;
@@ -231,11 +234,7 @@ std::unique_ptr<Watch> KafkaLogImpl::WatchPartitions(std::vector<TopicPartition>
 
 void KafkaLogImpl::CommitOffsets(std::string_view group,
                                  const std::vector<std::pair<TopicPartition, Offset>>& next, Committed done) {
-  Commit commit{Cat(options_.prefix, group), {}, std::move(done)};
-  for (const auto& [partition, offset] : next) {
-    commit.next.push_back(
-        {admin_.NameOf(partition.topic), static_cast<int32_t>(partition.partition), offset});
-  }
+  Commit commit{Cat(options_.prefix, group), next, std::move(done)};
   {
     const std::lock_guard lock(commits_mutex_);
     commits_.push_back(std::move(commit));
@@ -249,7 +248,8 @@ void KafkaLogImpl::ServeCommits() {
     const std::lock_guard lock(commits_mutex_);
     commits.swap(commits_);
   }
-  for (Commit& commit : commits) asks_.Commit(commit.group, commit.next, std::move(commit.done));
+  offsets_.Serve();
+  for (Commit& commit : commits) offsets_.Commit(commit.group, commit.next, std::move(commit.done));
 }
 
 }  // namespace

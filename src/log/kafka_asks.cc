@@ -129,35 +129,4 @@ void KafkaAsks::Ends(const std::vector<std::pair<std::string, int32_t>>& partiti
   rd_kafka_AdminOptions_destroy(options);
 }
 
-void KafkaAsks::Commit(const std::string& group, const std::vector<End>& next, Committed done) {
-  const std::string what = Cat("commit offsets of group ", group);
-  rd_kafka_AdminOptions_t* const options = Ask(
-      RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS,
-      [what, done = std::move(done)](const rd_kafka_event_t* event) {
-        if (const auto error = ErrorOf(event); error != 0) return done(KafkaStatus(error, what));
-        size_t count = 0;
-        const auto* const* const groups = rd_kafka_AlterConsumerGroupOffsets_result_groups(
-            rd_kafka_event_AlterConsumerGroupOffsets_result(const_cast<rd_kafka_event_t*>(event)), &count);
-        for (size_t i = 0; i < count; i++) {
-          if (const rd_kafka_error_t* error = rd_kafka_group_result_error(groups[i]); error != nullptr)
-            return done(KafkaStatus(rd_kafka_error_code(error), what));
-          const rd_kafka_topic_partition_list_t* const parts = rd_kafka_group_result_partitions(groups[i]);
-          for (int j = 0; parts != nullptr && j < parts->cnt; j++) {
-            if (parts->elems[j].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-              return done(KafkaStatus(parts->elems[j].err, what));
-          }
-        }
-        done(absl::OkStatus());
-      });
-  if (options == nullptr) return;
-  rd_kafka_topic_partition_list_t* const list =
-      rd_kafka_topic_partition_list_new(static_cast<int>(next.size()));
-  for (const End& end : next) AddTo(list, end.topic, end.partition, static_cast<int64_t>(end.next));
-  rd_kafka_AlterConsumerGroupOffsets_t* wanted = rd_kafka_AlterConsumerGroupOffsets_new(group.c_str(), list);
-  rd_kafka_AlterConsumerGroupOffsets(instance_->get(), &wanted, 1, options, queue_);
-  rd_kafka_AlterConsumerGroupOffsets_destroy(wanted);
-  rd_kafka_topic_partition_list_destroy(list);
-  rd_kafka_AdminOptions_destroy(options);
-}
-
 }  // namespace laneway::log

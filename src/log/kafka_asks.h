@@ -45,9 +45,6 @@ class KafkaAsks {
   using EndsDone = std::function<void(rd_kafka_resp_err_t, std::span<const End>)>;
   void Ends(const std::vector<std::pair<std::string, int32_t>>& partitions, EndsDone done);
 
-  using Committed = std::function<void(const absl::Status&)>;
-  void Commit(const std::string& group, const std::vector<End>& next, Committed done);
-
  private:
   // Null: there was no answer.
   using Answered = std::function<void(const rd_kafka_event_t*)>;

@@ -85,7 +85,8 @@ KafkaHandle::~KafkaHandle() {
   for (const std::atomic<rd_kafka_topic_t*>& topic : topics_) {
     if (topic != nullptr) rd_kafka_topic_destroy(topic);
   }
-  rd_kafka_destroy(rk_);
+  // none of these is a member of a group: there is nothing to leave, and nothing to wait for
+  rd_kafka_destroy_flags(rk_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
 bool KafkaHandle::Poll() {

@@ -161,7 +161,10 @@ void Node::ShowLag() {
     if (shown != below) finished.push_back({{log::Topic::kLanes, lane}, below});
     shown = below;
   }
-  if (!finished.empty()) backend_->kafka()->CommitOffsets("workers", finished, [](const absl::Status&) {});
+  const auto committed = [this](const absl::Status& status) {
+    if (!status.ok()) worker_loop_.Post([this] { lag_shown_.clear(); });  // all is told again
+  };
+  if (!finished.empty()) backend_->kafka()->CommitOffsets("workers", finished, committed);
   worker_loop_.RunAfter(kEvery, [this] { ShowLag(); });
 }
 
