@@ -92,7 +92,8 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
       {"socket.keepalive.enable", "true"},
       {"log.connection.close", "false"},
       {"log_level", "5"},
-      {"topic.metadata.refresh.interval.ms", "60000"},
+      // A broker that has just started may know no topics yet; who believed it asks again only after this.
+      {"topic.metadata.refresh.interval.ms", "5000"},
       {"enable.metrics.push", "false"},
   };
   if (role == KafkaRole::kProducer) {
@@ -127,6 +128,7 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
   if (role == KafkaRole::kMember) {
     const KafkaSettings ours = {
         {"auto.offset.reset", "latest"},                          // it reads nothing
+        {"topic.metadata.refresh.interval.ms", "1000"},           // as above: meanwhile nobody is elected
         {"partition.assignment.strategy", "cooperative-sticky"},  // who joins takes nothing from the owner
         {"session.timeout.ms", "6000"},                           // the least that brokers allow by default
         {"heartbeat.interval.ms", "500"},  // how soon a standby hears that it is its turn
