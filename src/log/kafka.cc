@@ -24,7 +24,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kAskTimeout{2'000};  // of what the log's thread asks
 constexpr milliseconds kTick{200};          // with appends that wait for their topic
 constexpr milliseconds kCloseWait{5'000};
-constexpr milliseconds kGrowPause{20};
 
 class KafkaLogImpl final : public KafkaLog {
  public:
@@ -180,7 +179,6 @@ absl::StatusOr<std::vector<std::string>> KafkaLogImpl::CheckTopic(Topic topic) {
 }
 
 absl::Status KafkaLogImpl::EnsureTopic(Topic topic, uint32_t partitions) {
-  const Clock::time_point until = Clock::now() + options_.answer_timeout;
   auto known = Partitions(topic);
   if (absl::IsInvalidArgument(known.status()) && options_.manage_topics) {
     if (absl::Status status = admin_.Create(topic, partitions);
@@ -201,15 +199,8 @@ absl::Status KafkaLogImpl::EnsureTopic(Topic topic, uint32_t partitions) {
   } else if (!options_.manage_topics) {
     return absl::OkStatus();
   }
-  // A broker may learn of it a moment after the one that did it has answered.
-  for (known = Partitions(topic); !known.ok() || *known < partitions; known = Partitions(topic)) {
-    if (Clock::now() >= until) {
-      return known.ok()
-                 ? absl::UnavailableError(Cat(admin_.NameOf(topic), " still has ", *known, " partitions"))
-                 : known.status();
-    }
-    std::this_thread::sleep_for(kGrowPause);
-  }
+  if (absl::Status status = admin_.AwaitPartitions(topic, partitions); !status.ok()) return status;
+  if (known = Partitions(topic); !known.ok()) return known.status();
   const auto wrong = CheckTopic(topic);
   if (!wrong.ok()) return wrong.status();
   if (wrong->empty()) return absl::OkStatus();

@@ -1,6 +1,7 @@
 #include "log/kafka_admin.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "log/kafka_errors.h"
@@ -20,6 +21,14 @@ using QueuePtr = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
 using EventPtr = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
 
 constexpr int kSlackMs = 500;  // librdkafka answers by itself when the time is over
+constexpr std::chrono::milliseconds kAgain{20};
+
+bool LeaderMoved(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+         error == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || error == RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH ||
+         error == RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH || error == RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE ||
+         error == RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE;
+}
 
 absl::Status TopicError(const rd_kafka_topic_result_t* const* results, size_t count,
                         const std::string& what) {
@@ -200,40 +209,68 @@ absl::Status KafkaAdmin::Grow(Topic topic, uint32_t partitions) const {
   return TopicError(results, count, what);
 }
 
+absl::Status KafkaAdmin::AwaitPartitions(Topic topic, uint32_t partitions) const {
+  const Clock::time_point until = Clock::now() + options_.answer_timeout;
+  while (true) {
+    const auto facts = Facts(topic, false);
+    if (facts.ok() && facts->partitions >= static_cast<int32_t>(partitions)) return absl::OkStatus();
+    if (Clock::now() >= until) {
+      if (!facts.ok()) return facts.status();
+      return absl::UnavailableError(Cat(NameOf(topic), " still has ", facts->partitions, " partitions"));
+    }
+    std::this_thread::sleep_for(kAgain);
+  }
+}
+
+template <class Try>
+absl::Status KafkaAdmin::Retry(Topic topic, const Try& attempt) const {
+  const Clock::time_point until = Clock::now() + options_.answer_timeout;
+  while (true) {
+    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    const absl::Status status = attempt(&error);
+    if (!LeaderMoved(error) || Clock::now() >= until) return status;
+    std::this_thread::sleep_for(kAgain);
+    (void)Facts(topic, false);  // who leads it now
+  }
+}
+
 absl::StatusOr<OffsetRange> KafkaAdmin::Range(TopicPartition partition) const {
-  const std::shared_ptr<KafkaHandle> handle = instance_();
+  const std::string what = Cat("ask for the ends of ", NameOf(partition));
   int64_t low = 0;
   int64_t high = 0;
-  const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-      handle->get(), NameOf(partition.topic).c_str(), static_cast<int32_t>(partition.partition), &low, &high,
-      static_cast<int>(options_.answer_timeout.count()));
-  const std::string what = Cat("ask for the ends of ", NameOf(partition));
-  if (error == RD_KAFKA_RESP_ERR__TIMED_OUT || error == RD_KAFKA_RESP_ERR__TRANSPORT)
-    return causes_->Explain(what, error);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return KafkaStatus(error, what);
+  const absl::Status asked = Retry(partition.topic, [&](rd_kafka_resp_err_t* error) {
+    const std::shared_ptr<KafkaHandle> handle = instance_();
+    *error = rd_kafka_query_watermark_offsets(handle->get(), NameOf(partition.topic).c_str(),
+                                              static_cast<int32_t>(partition.partition), &low, &high,
+                                              static_cast<int>(options_.answer_timeout.count()));
+    const bool silent = *error == RD_KAFKA_RESP_ERR__TIMED_OUT || *error == RD_KAFKA_RESP_ERR__TRANSPORT;
+    return silent ? causes_->Explain(what, *error) : KafkaStatus(*error, what);
+  });
+  if (!asked.ok()) return asked;
   return OffsetRange{static_cast<Offset>(low), static_cast<Offset>(high)};
 }
 
 absl::Status KafkaAdmin::Trim(TopicPartition partition, Offset below) const {
   const std::string name = NameOf(partition.topic);
   const std::string what = Cat("trim ", NameOf(partition), " below ", below);
-  auto answer = Wait(what, RD_KAFKA_ADMIN_OP_DELETERECORDS, [&](auto* rk, auto* options, auto* queue) {
-    const Owned<rd_kafka_topic_partition_list_t, rd_kafka_topic_partition_list_destroy> offsets(
-        rd_kafka_topic_partition_list_new(1));
-    rd_kafka_topic_partition_list_add(offsets.get(), name.c_str(), static_cast<int32_t>(partition.partition))
-        ->offset = static_cast<int64_t>(below);
-    const Owned<rd_kafka_DeleteRecords_t, rd_kafka_DeleteRecords_destroy> wanted(
-        rd_kafka_DeleteRecords_new(offsets.get()));
-    rd_kafka_DeleteRecords_t* parts[] = {wanted.get()};
-    rd_kafka_DeleteRecords(rk, parts, 1, options, queue);
+  return Retry(partition.topic, [&](rd_kafka_resp_err_t* error) {
+    auto answer = Wait(what, RD_KAFKA_ADMIN_OP_DELETERECORDS, [&](auto* rk, auto* options, auto* queue) {
+      const Owned<rd_kafka_topic_partition_list_t, rd_kafka_topic_partition_list_destroy> offsets(
+          rd_kafka_topic_partition_list_new(1));
+      rd_kafka_topic_partition_list_add(offsets.get(), name.c_str(),
+                                        static_cast<int32_t>(partition.partition))
+          ->offset = static_cast<int64_t>(below);
+      const Owned<rd_kafka_DeleteRecords_t, rd_kafka_DeleteRecords_destroy> wanted(
+          rd_kafka_DeleteRecords_new(offsets.get()));
+      rd_kafka_DeleteRecords_t* parts[] = {wanted.get()};
+      rd_kafka_DeleteRecords(rk, parts, 1, options, queue);
+    });
+    if (!answer.ok()) return answer.status();
+    const rd_kafka_topic_partition_list_t* const offsets =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(answer->event.get()));
+    if (offsets->cnt > 0) *error = offsets->elems[0].err;
+    return KafkaStatus(*error, what);
   });
-  if (!answer.ok()) return answer.status();
-  const rd_kafka_topic_partition_list_t* const offsets =
-      rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(answer->event.get()));
-  for (int i = 0; i < offsets->cnt; i++) {
-    if (offsets->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) return KafkaStatus(offsets->elems[i].err, what);
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace laneway::log

@@ -32,6 +32,8 @@ class KafkaAdmin {
   // Makes the topic, or more partitions. `facts`: as it was.
   absl::Status Create(Topic topic, uint32_t partitions) const;
   absl::Status Grow(Topic topic, uint32_t partitions) const;
+  // Until the brokers know of so many: one may learn of them a moment after the one that made them.
+  absl::Status AwaitPartitions(Topic topic, uint32_t partitions) const;
   absl::StatusOr<OffsetRange> Range(TopicPartition partition) const;
   absl::Status Trim(TopicPartition partition, Offset below) const;
 
@@ -39,9 +41,13 @@ class KafkaAdmin {
   std::string NameOf(TopicPartition partition) const;
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Answer;
   template <class Ask>
   absl::StatusOr<Answer> Wait(const std::string& what, rd_kafka_admin_op_t op, const Ask& ask) const;
+  // Again, as long as the brokers say that another one leads the partition now.
+  template <class Try>
+  absl::Status Retry(Topic topic, const Try& attempt) const;
   absl::Status Settings(const std::shared_ptr<KafkaHandle>& handle, Topic topic,
                         KafkaTopicFacts* facts) const;
 

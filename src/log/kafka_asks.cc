@@ -102,22 +102,22 @@ void KafkaAsks::Partitions(const std::string& topic, PartitionsDone done) {
 void KafkaAsks::Ends(const std::vector<std::pair<std::string, int32_t>>& partitions, EndsDone done) {
   rd_kafka_AdminOptions_t* const options =
       Ask(RD_KAFKA_ADMIN_OP_LISTOFFSETS, [done = std::move(done)](const rd_kafka_event_t* event) {
-        if (const auto error = ErrorOf(event); error != 0) return done(error, {});
+        if (ErrorOf(event) != RD_KAFKA_RESP_ERR_NO_ERROR) return done({});
         size_t count = 0;
         const auto* const* const infos = rd_kafka_ListOffsets_result_infos(
             rd_kafka_event_ListOffsets_result(const_cast<rd_kafka_event_t*>(event)), &count);
         std::vector<End> ends;
-        rd_kafka_resp_err_t first_error = RD_KAFKA_RESP_ERR_NO_ERROR;
         for (size_t i = 0; i < count; i++) {
           const rd_kafka_topic_partition_t* const at =
               rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
-          if (at->err == RD_KAFKA_RESP_ERR_NO_ERROR && at->offset >= 0) {
-            ends.push_back({at->topic, at->partition, static_cast<Offset>(at->offset)});
-          } else if (first_error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            first_error = at->err;
-          }
+          const bool answered =
+              at->err == RD_KAFKA_RESP_ERR_NO_ERROR
+                  ? at->offset >= 0  // as we asked, when there was no answer
+                  : at->err != RD_KAFKA_RESP_ERR__TIMED_OUT && at->err != RD_KAFKA_RESP_ERR__TRANSPORT;
+          if (!answered) continue;
+          ends.push_back({at->topic, at->partition, static_cast<Offset>(at->offset), at->err});
         }
-        done(first_error, ends);
+        done(ends);
       });
   if (options == nullptr) return;
   rd_kafka_topic_partition_list_t* const list =

@@ -32,17 +32,19 @@ class KafkaAsks {
   // Gives the answers that have come, and those that are overdue.
   void Serve();
 
-  // How many partitions a topic has; INVALID_ARGUMENT: there is no such topic.
+  // How many partitions a topic has; INVALID_ARGUMENT: there is no such topic. The instance learns who leads
+  // them now.
   using PartitionsDone = std::function<void(const absl::Status&, uint32_t)>;
   void Partitions(const std::string& topic, PartitionsDone done);
 
-  // Where partitions end. Of those that could not be asked nothing is said.
+  // Where partitions end, or why a broker did not say so. Of those that nobody answered for nothing is said.
   struct End {
     std::string topic;
     int32_t partition = 0;
     Offset next = 0;
+    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
   };
-  using EndsDone = std::function<void(rd_kafka_resp_err_t, std::span<const End>)>;
+  using EndsDone = std::function<void(std::span<const End>)>;
   void Ends(const std::vector<std::pair<std::string, int32_t>>& partitions, EndsDone done);
 
  private:

@@ -90,6 +90,7 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
       {"reconnect.backoff.max.ms", "1000"},
       {"socket.nagle.disable", "true"},
       {"socket.keepalive.enable", "true"},
+      {"isolation.level", "read_uncommitted"},  // of ends, too: a foreign transaction must not hold them back
       {"log.connection.close", "false"},
       {"log_level", "5"},
       // A broker that has just started may know no topics yet; who believed it asks again only after this.
@@ -111,17 +112,12 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
   } else {
     const KafkaSettings ours = {
         {"auto.offset.reset", "error"},  // whoever reads is told
-        {"enable.auto.commit", "false"},
-        {"auto.commit.enable", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"check.crcs", "true"},
-        {"isolation.level", "read_uncommitted"},
+        {"enable.auto.commit", "false"},        {"auto.commit.enable", "false"},
+        {"enable.auto.offset.store", "false"},  {"check.crcs", "true"},
         {"fetch.wait.max.ms", "100"},  // whoever begins to read waits for the fetch under way
-        {"fetch.message.max.bytes", "1048576"},
-        {"queued.min.messages", "100000"},
+        {"fetch.message.max.bytes", "1048576"}, {"queued.min.messages", "100000"},
         {"queued.max.messages.kbytes", "4096"},  // of each partition
-        {"fetch.queue.backoff.ms", "5"},
-        {"fetch.error.backoff.ms", "100"},
+        {"fetch.queue.backoff.ms", "5"},        {"fetch.error.backoff.ms", "100"},
     };
     out.insert(out.end(), ours.begin(), ours.end());
   }

@@ -117,8 +117,10 @@ void KafkaHandle::OnLog(const rd_kafka_t* rk, int level, const char* facility, c
   const auto* const self = static_cast<const KafkaHandle*>(rd_kafka_opaque(rk));
   constexpr int kError = 3;  // as syslog counts
   constexpr int kWarning = 4;
-  // Settings of the other kind of client are no mistake: log.kafka is for all of them.
-  if (self == nullptr || std::string_view(facility) == "CONFWARN") return;
+  // Settings of the other kind of client are no mistake: log.kafka is for all of them. What fails comes to
+  // OnError as well.
+  const std::string_view kind(facility);
+  if (self == nullptr || kind == "CONFWARN" || kind == "FAIL") return;
   self->causes_->Note(level <= kError     ? KafkaNote::kError
                       : level == kWarning ? KafkaNote::kWarning
                                           : KafkaNote::kInfo,

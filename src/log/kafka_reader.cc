@@ -1,6 +1,7 @@
 #include "log/kafka_reader.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "log/kafka_errors.h"
@@ -12,6 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 constexpr milliseconds kAskEvery{1000};   // where somebody watches
+constexpr milliseconds kAskAgain{100};    // a broker that could not say it
 constexpr milliseconds kBehindWait{250};  // for records that are known to be there
 constexpr milliseconds kFollowWait{1000};
 constexpr milliseconds kHistoryIdle{10'000};
@@ -119,8 +121,10 @@ absl::StatusOr<RecordBatch> KafkaReader::Read(TopicPartition name, Offset from, 
     if (Clock::now() >= until) return OutOfTouch(partition);
     if (!behind && !partition.end_wanted) {
       partition.end_wanted = true;
-      ask_now_ = true;
-      bell_->Ring();
+      if (partition.lost_as_of < called) {  // else it is asked again in a moment
+        ask_now_ = true;
+        bell_->Ring();
+      }
     }
     partition.changed.wait_until(lock, until);
   }
@@ -151,9 +155,9 @@ KafkaReader::Verdict KafkaReader::Judge(Partition& partition, KafkaCursor& curso
     cursor.SawEnd(partition.end, partition.end_as_of);
     if (cursor.complete_as_of() >= as_of) return Verdict::kEmpty;
   }
+  // Who follows is told at once; who waits for an answer waits for all of answer_timeout.
   const bool lost = partition.lost_as_of > partition.end_as_of;
-  if (lost && (Followed(partition, cursor) || partition.lost_as_of >= called)) return Verdict::kLost;
-  return Verdict::kWait;
+  return lost && Followed(partition, cursor) ? Verdict::kLost : Verdict::kWait;
 }
 
 absl::Status KafkaReader::Outside(Partition& partition, Offset from) {
@@ -250,9 +254,9 @@ KafkaReader::Clock::time_point KafkaReader::Serve(Watches* watches) {
   }
   ServeDirty(watches);
   const Clock::time_point now = Clock::now();
-  if (!asking_ && (ask_now_.load() || now >= asked_at_ + kAskEvery)) AskForEnds(now);
+  if (!asking_ && (ask_now_.load() || now >= ask_at_)) AskForEnds(now);
   if (now >= let_go_at_ + kLetGoEvery) LetGo(now);
-  return std::min(asked_at_ + kAskEvery, let_go_at_ + kLetGoEvery);
+  return std::min(ask_at_, let_go_at_ + kLetGoEvery);
 }
 
 void KafkaReader::ServeDirty(Watches* watches) {
@@ -265,23 +269,22 @@ void KafkaReader::ServeDirty(Watches* watches) {
   std::vector<TopicPartition> names;
   for (Partition* const partition : dirty) {
     partition->dirty = false;
-    bool news = false;
+    std::array<bool, 2> news{};
     {
       const std::lock_guard lock(partition->mutex);
-      for (const std::unique_ptr<KafkaCursor>& cursor : partition->cursors)
-        news |= cursor != nullptr && cursor->LookAhead();
-      news |= std::exchange(partition->wake_late, false);
+      for (const Which which : {kTail, kHistory})
+        news[which] = partition->cursors[which] != nullptr && partition->cursors[which]->LookAhead();
+      news[kTail] |= std::exchange(partition->wake_late, false);
     }
-    if (!news) continue;
-    partition->changed.notify_all();
-    names.push_back(partition->name);
+    if (news[kTail] || news[kHistory]) partition->changed.notify_all();
+    if (news[kTail]) names.push_back(partition->name);  // who reads history waits for it
   }
   if (!names.empty()) watches->Wake(names);
 }
 
 void KafkaReader::AskForEnds(Clock::time_point now) {
   ask_now_ = false;
-  asked_at_ = now;
+  ask_at_ = now + kAskEvery;
   std::vector<Partition*> asked;
   std::vector<std::pair<std::string, int32_t>> names;
   for (Partition* const partition : All()) {
@@ -294,16 +297,18 @@ void KafkaReader::AskForEnds(Clock::time_point now) {
   }
   if (asked.empty()) return;
   asking_ = true;
-  asks_->Ends(names, [this, now, asked](rd_kafka_resp_err_t error, std::span<const KafkaAsks::End> ends) {
+  asks_->Ends(names, [this, now, asked](std::span<const KafkaAsks::End> ends) {
     asking_ = false;
-    TakeEnds(now, asked, error, ends);
+    TakeEnds(now, asked, ends);
     if (ask_now_.load()) bell_->Ring();
   });
 }
 
 void KafkaReader::TakeEnds(Clock::time_point sent, const std::vector<Partition*>& asked,
-                           rd_kafka_resp_err_t error, std::span<const KafkaAsks::End> ends) {
+                           std::span<const KafkaAsks::End> ends) {
   if (!ends.empty()) causes_->Clear();
+  rd_kafka_resp_err_t refused = RD_KAFKA_RESP_ERR_NO_ERROR;
+  std::set<std::string> moved;
   for (Partition* const partition : asked) {
     const std::string name = KafkaTopicName(options_.prefix, partition->name.topic);
     const auto found = std::find_if(ends.begin(), ends.end(), [&](const KafkaAsks::End& end) {
@@ -312,22 +317,32 @@ void KafkaReader::TakeEnds(Clock::time_point sent, const std::vector<Partition*>
     const std::lock_guard lock(partition->mutex);
     if (found == ends.end()) {
       partition->lost_as_of = sent;
-      partition->changed.notify_all();
-      continue;
-    }
-    partition->end = found->next;
-    partition->end_as_of = sent;
-    for (const std::unique_ptr<KafkaCursor>& cursor : partition->cursors) {
-      if (cursor != nullptr) cursor->SawEnd(partition->end, sent);
-    }
-    if (partition->watchers > 0 && partition->cursors[kTail] == nullptr) {
-      (void)Move(*partition, kTail, partition->end);  // tried again with the next end
-      if (partition->wake_late) Dirty(*partition);
+      ask_at_ = std::min(ask_at_, Clock::now() + kAskAgain);
+    } else if (found->error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      TakeEnd(*partition, found->next, sent);
+    } else if (KafkaCode(found->error) == absl::StatusCode::kUnavailable) {
+      partition->end_wanted = true;  // a new leader will say it
+      moved.insert(name);
+      ask_at_ = std::min(ask_at_, Clock::now() + kAskAgain);
+    } else {
+      partition->lost_as_of = sent;
+      refused = found->error;
     }
     partition->changed.notify_all();
   }
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR && KafkaCode(error) != absl::StatusCode::kUnavailable)
-    causes_->Complain(error, rd_kafka_err2str(error));
+  for (const std::string& topic : moved) asks_->Partitions(topic, [](const absl::Status&, uint32_t) {});
+  if (refused != RD_KAFKA_RESP_ERR_NO_ERROR) causes_->Complain(refused, rd_kafka_err2str(refused));
+}
+
+void KafkaReader::TakeEnd(Partition& partition, Offset end, Clock::time_point as_of) {
+  partition.end = end;
+  partition.end_as_of = as_of;
+  for (const std::unique_ptr<KafkaCursor>& cursor : partition.cursors) {
+    if (cursor != nullptr) cursor->SawEnd(end, as_of);
+  }
+  if (partition.watchers == 0 || partition.cursors[kTail] != nullptr) return;
+  (void)Move(partition, kTail, end);  // tried again with the next end
+  if (partition.wake_late) Dirty(partition);
 }
 
 void KafkaReader::LetGo(Clock::time_point now) {

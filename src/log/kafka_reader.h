@@ -101,8 +101,9 @@ class KafkaReader {
 
   void ServeDirty(Watches* watches);
   void AskForEnds(Clock::time_point now);
-  void TakeEnds(Clock::time_point sent, const std::vector<Partition*>& asked, rd_kafka_resp_err_t error,
+  void TakeEnds(Clock::time_point sent, const std::vector<Partition*>& asked,
                 std::span<const KafkaAsks::End> ends);
+  void TakeEnd(Partition& partition, Offset end, Clock::time_point as_of);
   void LetGo(Clock::time_point now);
   void Dirty(Partition& partition);
 
@@ -123,7 +124,7 @@ class KafkaReader {
 
   std::atomic<bool> ask_now_{false};
   bool asking_ = false;  // this and what follows: the log's thread
-  Clock::time_point asked_at_{};
+  Clock::time_point ask_at_{};
   Clock::time_point let_go_at_{};
   std::array<Clock::time_point, 2> handle_used_at_{};
   std::atomic<uint64_t> moved_{0};
