@@ -294,6 +294,7 @@ class Worker {
   void AddStarts(Now now, size_t records_max);
   void AddQueued();
   void AddDropped();
+  void NoteLane(Lane lane, LaneState& state);
   void AddLanes(Now now);
   void AddSnapshot();
   bool BatchIsEmpty() const;

@@ -204,6 +204,17 @@ void Worker::AddDropped() {
   forgotten_.clear();
 }
 
+void Worker::NoteLane(Lane lane, LaneState& state) {
+  v1::LaneNote* note = batch_.notes.add_lanes();
+  note->set_lane(lane);
+  note->set_next_offset(state.next);
+  note->set_epoch(state.epoch);
+  note->set_released(state.released);
+  state.sent = state.next;
+  state.dirty = false;
+  state.moved_at = Millis(-1);
+}
+
 void Worker::AddLanes(Now now) {
   bool due = !BatchIsEmpty();
   for (const auto& [lane, state] : lanes_) {
@@ -212,15 +223,7 @@ void Worker::AddLanes(Now now) {
   }
   if (!due) return;
   for (auto& [lane, state] : lanes_) {
-    if (state.next == state.sent && !state.dirty) continue;
-    v1::LaneNote* note = batch_.notes.add_lanes();
-    note->set_lane(lane);
-    note->set_next_offset(state.next);
-    note->set_epoch(state.epoch);
-    note->set_released(state.released);
-    state.sent = state.next;
-    state.dirty = false;
-    state.moved_at = Millis(-1);
+    if (state.next != state.sent || state.dirty) NoteLane(lane, state);
   }
 }
 
@@ -244,16 +247,7 @@ void Worker::AddSnapshot() {
     note->set_stage(v1::FORGOTTEN);
   }
   batch_.notes.clear_lanes();
-  for (auto& [lane, state] : lanes_) {
-    v1::LaneNote* note = batch_.notes.add_lanes();
-    note->set_lane(lane);
-    note->set_next_offset(state.next);
-    note->set_epoch(state.epoch);
-    note->set_released(state.released);
-    state.sent = state.next;
-    state.dirty = false;
-    state.moved_at = Millis(-1);
-  }
+  for (auto& [lane, state] : lanes_) NoteLane(lane, state);
   batch_.drop_below = batch_.seq;
   notes_since_ = bytes_since_ = 0;
 }
