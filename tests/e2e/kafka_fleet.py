@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -267,6 +268,10 @@ class KafkaFleet(e2e.Ground):
     def wait_ended(self, seconds):
         e2e.wait_for(self.ended, seconds, "all files and jobs at their end", step=0.05)
 
+    def called_silent(self, before=frozenset()):
+        """Verdicts of silence since then."""
+        return {verdict for verdict in self.records().history.verdicts if verdict[1] in ("silent", "not_reading")} - before
+
     def records(self):
         return kafka_checker.Records(self.brokers, self.prefix, os.path.join(PROJECT, "schemas"))
 
@@ -278,3 +283,43 @@ class KafkaFleet(e2e.Ground):
         for finding in findings:
             failures.check(False, finding)
         return figures
+
+
+class Load(threading.Thread):
+    """Files and jobs at a pace of their own, until so many have been asked for."""
+
+    def __init__(self, fleet, rng, files, tasks, seconds, patience=120):
+        super().__init__(daemon=True)
+        self.fleet, self.rng, self.files, self.tasks, self.seconds = fleet, rng, files, tasks, seconds
+        self.patience, self.error = patience, None
+
+    def run(self):
+        try:
+            begun, files, tasks = time.monotonic(), 0, 0
+            while files < self.files or tasks < self.tasks:
+                share = min(1.0, (time.monotonic() - begun) / self.seconds)
+                while files < share * self.files:
+                    self.fleet.drop(self.rng.choice([0, 0, 0.02, 0.1]), self.rng.choice([10, 5000]))
+                    files += 1
+                if tasks < share * self.tasks:
+                    count = min(self.rng.choice([1, 5, 20]), self.tasks - tasks)
+                    self.fleet.start_job(count, self.rng.choice([0, 0, 0.01, 0.05]), patience=self.patience)
+                    tasks += count
+                time.sleep(0.02)  # the pace is what is wanted
+        except Exception as error:  # told by the one who waits for it
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *raised):
+        if raised[0] is None:
+            self.join()
+            if self.error:
+                raise self.error
+
+
+def step(name, begun=[time.monotonic()]):
+    now = time.monotonic()
+    print("%5.1f s  %s" % (now - begun[0], name), flush=True)
