@@ -34,6 +34,11 @@ def started_again(fleet, task, runs, begun):
     return time.monotonic() - begun
 
 
+def restart(role):
+    role.start()
+    role.wait_started(30)
+
+
 def all_up(fleet):
     workers = fleet.http("/api/v1/workers")["workers"]
     return len(workers) == len(fleet.of_kind("worker")) and all(worker["state"] == "UP" for worker in workers)
@@ -89,17 +94,12 @@ def main():
     given = parser.parse_args()
     freezing = ["health.heartbeat_interval=500ms", "health.heartbeat_timeout=%dms" % (1000 * FREEZE_TIMEOUT)]
     with Cluster() as cluster:
-        kill = losses(cluster, given.kills, lambda role: role.kill(), lambda role: fleet_start(role))
+        kill = losses(cluster, given.kills, lambda role: role.kill(), restart)
         freeze = losses(cluster, given.freezes, lambda role: role.pause(companion=True), lambda role: role.resume(), *freezing)
         default = takeovers(cluster, given.takeovers)
         tuned = takeovers(cluster, given.takeovers, 'log.kafka=["session.timeout.ms=2000","heartbeat.interval.ms=300"]')
     print(json.dumps({"kill": kill, "freeze_timeout": FREEZE_TIMEOUT, "freeze": freeze, "takeover": default, "takeover_tuned": tuned},
                      indent=1))
-
-
-def fleet_start(role):
-    role.start()
-    role.wait_started(30)
 
 
 if __name__ == "__main__":
