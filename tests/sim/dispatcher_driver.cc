@@ -289,7 +289,7 @@ void DispatcherDriver::TakeAnswers(const Answers& answers) {
   if (answers.staging) core_->OnStagingMade(*answers.staging, now, &commands_);
   if (answers.fenced) core_->OnFenced(*answers.fenced, now, &commands_);
   for (const auto& [request, result] : answers.placed) {
-    world_->Tell(80 + static_cast<uint64_t>(result.outcome), [&] {
+    world_->Tell(80 + static_cast<uint64_t>(result.outcome), [&, &request = request, &result = result] {
       constexpr std::string_view kNames[] = {"placed", "nowhere", "replaced", "retry"};
       return absl::StrCat(proc_->name, " zone: ", request.task.ToString(), " attempt ", request.attempt, " ",
                           std::string(kNames[static_cast<size_t>(result.outcome)]),
@@ -298,7 +298,7 @@ void DispatcherDriver::TakeAnswers(const Answers& answers) {
     core_->OnPlaced(request, result, now, &commands_);
   }
   for (const auto& [request, result] : answers.finished) {
-    world_->Tell(90 + static_cast<uint64_t>(result.outcome), [&] {
+    world_->Tell(90 + static_cast<uint64_t>(result.outcome), [&, &request = request, &result = result] {
       constexpr std::string_view kNames[] = {"moved", "claimed", "nowhere", "retry"};
       return absl::StrCat(proc_->name, " zone: ", request.task.ToString(), " finish ",
                           std::string(kNames[static_cast<size_t>(result.outcome)]), " ", result.path,

@@ -36,7 +36,7 @@ void Fleet::PlanFaults() {
     world_.Tell(23, [&] { return absl::StrCat(member.name, " is paused for ", ms, " ms"); });
     world_.Pause(member.proc, ms);
     if (role == Role::kDispatcher && ms > 10000 && owner_ == index)
-      world_.After(10000, [this, index] {
+      world_.After(10000, [this, index = index] {
         if (owner_ == index) Elect(1 - index);
       });
   });
@@ -49,7 +49,7 @@ void Fleet::PlanFaults() {
     world_.CutOff(member.proc, true);
     world_.After(ms, [this, proc = member.proc] { world_.CutOff(proc, false); });
     if (role == Role::kDispatcher && ms > 10000 && owner_ == index)
-      world_.After(10000, [this, index] {
+      world_.After(10000, [this, index = index] {
         if (owner_ == index) Elect(1 - index);
       });
   });

@@ -96,7 +96,7 @@ void World::PumpDisk() {
       int64_t& until = appended_until_[owner];
       at = until = std::max(at, until);
     }
-    At(at, [this, id = call.id, owner, dead = call.client_is_dead] { Complete(id, owner); });
+    At(at, [this, id = call.id, owner] { Complete(id, owner); });
   }
 }
 

@@ -125,7 +125,6 @@ class World {
   uint64_t pumped_ = 0;                            // ids of the disk's calls up to here are planned
   std::map<std::string, int64_t> appended_until_;  // by owner: appends of one client come in their order
   bool tracing_ = false;
-  bool print_ = false;
   uint64_t hash_ = 0;
   std::deque<std::string> lines_;
   std::map<std::string_view, uint64_t> counters_;

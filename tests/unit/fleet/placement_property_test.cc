@@ -220,10 +220,15 @@ TEST(PlacementPropertyTest, EveryShortSequencePlacesWhatTheModelPlaces) {
     }
   };
   constexpr uint32_t kActions = 14;
+#if LANEWAY_SANITIZED
+  constexpr uint32_t kStride = 11;  // some of them: sanitizers look for other mistakes
+#else
+  constexpr uint32_t kStride = 1;
+#endif
   const PlacementLimits limits{
       .resources = {{"r", {.concurrent_max = 1, .rate_count = 2, .rate_window = Millis(60)}}}};
   size_t placed = 0;
-  for (uint32_t code = 0; code < kActions * kActions * kActions * kActions * kActions; code++) {
+  for (uint32_t code = 0; code < kActions * kActions * kActions * kActions * kActions; code += kStride) {
     Placement real(limits);
     PlacementModel model(limits);
     real.SetWorker(a, one);
@@ -240,7 +245,7 @@ TEST(PlacementPropertyTest, EveryShortSequencePlacesWhatTheModelPlaces) {
     }
     ASSERT_EQ(real.waiting(), model.waiting()) << "sequence " << code;
   }
-  EXPECT_GT(placed, 100000U);
+  EXPECT_GT(placed, 100000U / kStride);
 }
 
 }  // namespace
