@@ -20,7 +20,8 @@ using OptionsPtr = Owned<rd_kafka_AdminOptions_t, rd_kafka_AdminOptions_destroy>
 using QueuePtr = Owned<rd_kafka_queue_t, rd_kafka_queue_destroy>;
 using EventPtr = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
 
-constexpr int kSlackMs = 500;  // librdkafka answers by itself when the time is over
+constexpr std::chrono::milliseconds kSlack{500};  // librdkafka answers by itself when the time is over
+constexpr int kSliceMs = 200;                     // whom the brokers refuse need not wait for all of it
 constexpr std::chrono::milliseconds kAgain{20};
 
 bool LeaderMoved(rd_kafka_resp_err_t error) {
@@ -69,8 +70,12 @@ absl::StatusOr<KafkaAdmin::Answer> KafkaAdmin::Wait(const std::string& what, rd_
   char text[128];
   (void)rd_kafka_AdminOptions_set_request_timeout(options.get(), timeout_ms, text, sizeof text);
   ask(rk, options.get(), answer.queue.get());
-  answer.event.reset(rd_kafka_queue_poll(answer.queue.get(), timeout_ms + kSlackMs));
-  if (answer.event == nullptr) return causes_->Explain(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
+  const Clock::time_point until = Clock::now() + options_.answer_timeout + kSlack;
+  while (answer.event == nullptr) {
+    answer.event.reset(rd_kafka_queue_poll(answer.queue.get(), kSliceMs));
+    if (answer.event == nullptr && (causes_->refused() || Clock::now() >= until))
+      return causes_->Explain(what, RD_KAFKA_RESP_ERR__TIMED_OUT);
+  }
   const rd_kafka_resp_err_t error = rd_kafka_event_error(answer.event.get());
   if (error == RD_KAFKA_RESP_ERR__TIMED_OUT || error == RD_KAFKA_RESP_ERR__TRANSPORT)
     return causes_->Explain(what, error);
@@ -84,14 +89,17 @@ absl::StatusOr<KafkaAdmin::Answer> KafkaAdmin::Wait(const std::string& what, rd_
 
 absl::Status KafkaAdmin::Reach(std::chrono::milliseconds timeout) const {
   const std::shared_ptr<KafkaHandle> handle = instance_();
-  const rd_kafka_metadata_t* metadata = nullptr;
-  const rd_kafka_resp_err_t error =
-      rd_kafka_metadata(handle->get(), 0, nullptr, &metadata, static_cast<int>(timeout.count()));
-  if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
-  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    causes_->Clear();
-    return absl::OkStatus();
-  }
+  const Clock::time_point until = Clock::now() + timeout;
+  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
+  do {
+    const rd_kafka_metadata_t* metadata = nullptr;
+    error = rd_kafka_metadata(handle->get(), 0, nullptr, &metadata, kSliceMs);
+    if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      causes_->Clear();
+      return absl::OkStatus();
+    }
+  } while (!causes_->refused() && Clock::now() < until);
   std::string brokers;
   for (const std::string& broker : options_.brokers) brokers += (brokers.empty() ? "" : ", ") + broker;
   return causes_->Explain(Cat("reach the brokers at ", brokers), error);

@@ -1,5 +1,9 @@
 #include "log/kafka_handle.h"
 
+#include <openssl/x509_vfy.h>
+
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "log/kafka_errors.h"
@@ -35,15 +39,27 @@ void KafkaCauses::Complain(rd_kafka_resp_err_t error, std::string_view text) {
     if (refused || KafkaCode(error_) != absl::StatusCode::kPermissionDenied) {
       error_ = error;
       text_ = text;
+      if (error == RD_KAFKA_RESP_ERR__SSL && !distrust_.empty()) text_ += Cat(": ", distrust_);
     }
   }
   Note(refused ? KafkaNote::kError : KafkaNote::kWarning, text);
+}
+
+void KafkaCauses::Distrust(std::string_view why) {
+  const std::lock_guard lock(mutex_);
+  distrust_ = why;
 }
 
 void KafkaCauses::Clear() {
   const std::lock_guard lock(mutex_);
   error_ = RD_KAFKA_RESP_ERR_NO_ERROR;
   text_.clear();
+  distrust_.clear();
+}
+
+bool KafkaCauses::refused() const {
+  const std::lock_guard lock(mutex_);
+  return KafkaCode(error_) == absl::StatusCode::kPermissionDenied;
 }
 
 absl::Status KafkaCauses::Explain(std::string_view what, rd_kafka_resp_err_t otherwise) const {
@@ -66,6 +82,7 @@ absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaHandle::Make(KafkaRole role, c
   rd_kafka_conf_set_opaque(conf->get(), handle.get());
   rd_kafka_conf_set_error_cb(conf->get(), &KafkaHandle::OnError);
   rd_kafka_conf_set_log_cb(conf->get(), &KafkaHandle::OnLog);
+  (void)rd_kafka_conf_set_ssl_cert_verify_cb(conf->get(), &KafkaHandle::OnCertificate);
   if (role == KafkaRole::kProducer) rd_kafka_conf_set_dr_msg_cb(conf->get(), &KafkaHandle::OnDelivered);
   char text[512] = "";
   const rd_kafka_type_t type = role == KafkaRole::kProducer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
@@ -125,6 +142,18 @@ void KafkaHandle::OnLog(const rd_kafka_t* rk, int level, const char* facility, c
                       : level == kWarning ? KafkaNote::kWarning
                                           : KafkaNote::kInfo,
                       Cat(facility, ": ", text));
+}
+
+// Nothing is accepted here that OpenSSL did not accept; only the reason is kept.
+int KafkaHandle::OnCertificate(rd_kafka_t*, const char* broker, int32_t, int* error, int, const char*, size_t,
+                               char* text, size_t text_size, void* opaque) {
+  if (*error == X509_V_OK) return 1;
+  const char* const why = X509_verify_cert_error_string(*error);
+  static_cast<KafkaHandle*>(opaque)->causes_->Distrust(Cat("the certificate of ", broker, ": ", why));
+  const size_t length = std::min(text_size - 1, std::strlen(why));
+  std::memcpy(text, why, length);
+  text[length] = '\0';
+  return 0;
 }
 
 void KafkaHandle::OnDelivered(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {

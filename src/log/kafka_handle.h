@@ -46,7 +46,10 @@ class KafkaCauses {
       : on_note_(std::move(on_note)) {}
   void Note(KafkaNote level, std::string_view text);
   void Complain(rd_kafka_resp_err_t error, std::string_view text);
-  void Clear();  // the brokers answer
+  // Why a broker's certificate was not accepted: librdkafka says only that it was not.
+  void Distrust(std::string_view why);
+  void Clear();          // the brokers answer
+  bool refused() const;  // waiting does not cure it
   // What stood in the way most recently; PERMISSION_DENIED and the like come before "cannot connect".
   absl::Status Explain(std::string_view what, rd_kafka_resp_err_t otherwise) const;
 
@@ -55,6 +58,7 @@ class KafkaCauses {
   mutable std::mutex mutex_;
   rd_kafka_resp_err_t error_ = RD_KAFKA_RESP_ERR_NO_ERROR;
   std::string text_;
+  std::string distrust_;
 };
 
 inline constexpr size_t kTopicsMax = 8;  // numbers of Topic are below it
@@ -87,6 +91,8 @@ class KafkaHandle {
   static void OnLog(const rd_kafka_t* rk, int level, const char* facility, const char* text);
   static void OnDelivered(rd_kafka_t* rk, const rd_kafka_message_t* message, void* self);
   static void OnQueue(rd_kafka_t* rk, void* self);
+  static int OnCertificate(rd_kafka_t* rk, const char* broker, int32_t id, int* error, int depth,
+                           const char* certificate, size_t size, char* text, size_t text_size, void* self);
 
   rd_kafka_t* rk_ = nullptr;
   rd_kafka_queue_t* main_ = nullptr;
