@@ -106,6 +106,17 @@ absl::Status KafkaAdmin::Reach(std::chrono::milliseconds timeout) const {
 }
 
 absl::StatusOr<KafkaTopicFacts> KafkaAdmin::Facts(Topic topic, bool with_settings) const {
+  while (true) {
+    auto facts = FactsNow(topic, with_settings);
+    const Clock::time_point made_at = made_at_[static_cast<size_t>(topic)];
+    if (!absl::IsInvalidArgument(facts.status()) || made_at == Clock::time_point{} ||
+        Clock::now() >= made_at + options_.answer_timeout)
+      return facts;
+    std::this_thread::sleep_for(kAgain);
+  }
+}
+
+absl::StatusOr<KafkaTopicFacts> KafkaAdmin::FactsNow(Topic topic, bool with_settings) const {
   const std::string name = NameOf(topic);
   const std::string what = Cat("look at topic ", name);
   const char* names[] = {name.c_str()};
@@ -191,6 +202,7 @@ absl::Status KafkaAdmin::Create(Topic topic, uint32_t partitions) const {
     rd_kafka_CreateTopics(rk, topics, 1, options, queue);
   });
   if (!answer.ok()) return answer.status();
+  made_at_[static_cast<size_t>(topic)] = Clock::now();
   size_t count = 0;
   const auto* const* const results =
       rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(answer->event.get()), &count);

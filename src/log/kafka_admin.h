@@ -6,6 +6,8 @@
 // Threads:    any. What waits must not be called by the log's thread.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -28,6 +30,7 @@ class KafkaAdmin {
              std::function<std::shared_ptr<KafkaHandle>()> instance);
 
   absl::Status Reach(std::chrono::milliseconds timeout) const;
+  // A topic that was made here a moment ago is waited for: not every broker has heard of it yet.
   absl::StatusOr<KafkaTopicFacts> Facts(Topic topic, bool with_settings) const;
   // Makes the topic, or more partitions. `facts`: as it was.
   absl::Status Create(Topic topic, uint32_t partitions) const;
@@ -48,12 +51,14 @@ class KafkaAdmin {
   // Again, as long as the brokers say that another one leads the partition now.
   template <class Try>
   absl::Status Retry(Topic topic, const Try& attempt) const;
+  absl::StatusOr<KafkaTopicFacts> FactsNow(Topic topic, bool with_settings) const;
   absl::Status Settings(const std::shared_ptr<KafkaHandle>& handle, Topic topic,
                         KafkaTopicFacts* facts) const;
 
   const KafkaOptions& options_;
   const std::shared_ptr<KafkaCauses> causes_;
   const std::function<std::shared_ptr<KafkaHandle>()> instance_;
+  mutable std::array<std::atomic<Clock::time_point>, kTopicsMax> made_at_{};
 };
 
 }  // namespace laneway::log
