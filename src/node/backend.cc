@@ -106,7 +106,10 @@ absl::Status CheckTopics(log::Log& log, const v1::LogConfig& config) {
 absl::StatusOr<std::unique_ptr<Backend>> OpenKafka(const BackendOptions& options) {
   auto engine = OpenEngine(options.data + "/store", options);
   if (!engine.ok()) return engine.status();
-  auto log = log::KafkaLog::Open(KafkaOptionsOf(options.log, options.name));
+  log::KafkaOptions kafka = KafkaOptionsOf(options.log, options.name);
+  // Whoever judges silence must know of an outage well before a timeout has passed.
+  kafka.contact_max = std::min(kafka.contact_max, options.heartbeat_timeout / 4);
+  auto log = log::KafkaLog::Open(std::move(kafka));
   if (!log.ok()) return log.status();
   if (absl::Status status = AwaitBrokers(**log, options); !status.ok()) return status;
   if (absl::Status status = CheckTopics(**log, options.log); !status.ok()) return status;

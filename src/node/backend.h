@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "fleet/log_time.h"
 #include "laneway/v1/config.pb.h"
 #include "log/embedded.h"
 #include "log/kafka.h"
@@ -31,6 +32,7 @@ struct BackendOptions {
   std::string data;                                         // an absolute folder, which exists
   std::string name;                                         // who appends, for people: "dispatcher", "DTF-03"
   uint32_t workers = 0;                                     // of this process
+  Millis heartbeat_timeout{30000};                          // silence is not told from an outage later
   std::function<void(double)> on_append;                    // seconds until it was durable; any thread
   std::function<void(const log::EngineHealth&)> on_health;  // of the store (and the log in it); any thread
   std::function<void(const std::string&)> on_note;          // for people, while brokers are waited for

@@ -119,6 +119,7 @@ absl::Status Node::OpenLog() {
   backend.data = data_;
   backend.name = options_.name;
   backend.workers = static_cast<uint32_t>(options_.workers.size());
+  backend.heartbeat_timeout = Millis(options_.config.health().heartbeat_timeout_ms());
   backend.on_append = [this](double seconds) {
     api::FleetMetrics* metrics = append_times_.load(std::memory_order_acquire);
     if (metrics != nullptr) metrics->OnAppend(seconds);
