@@ -4,7 +4,7 @@
 
 It has its own small reading of docs/rules.md: events in the order of their partition, each counted or not. It then proves, or prints what is not so:
 every job ended and its tasks succeeded; no task was accepted twice; no attempt was run twice; every run of a script has a TaskStarted record of its
-attempt that counts; runs of a task overlap only after a worker was called lost; each accepted success is a run that ended well; every file is in
+attempt (one that counts, or that came behind a verdict); runs of a task overlap only after a worker was called lost; each accepted success is a run that ended well; every file is in
 exactly one output place, the one its record names; every lane has a living owner. The witness file has lines
 `start|end TASK ATTEMPT WORKER PID IDENT`.
 """
@@ -63,6 +63,7 @@ class Task:
         self.state, self.attempt, self.worker, self.store, self.winner = "PENDING", 1, None, None, None
         self.failures = self.losses = 0
         self.started = {}    # attempt → worker, as counted
+        self.told = set()    # (attempt, worker) of every TaskStarted there is
         self.ended_by = {}   # attempt → what ended it
         self.successes = []  # every TaskSucceeded there is: attempt, worker, counted
 
@@ -131,6 +132,8 @@ class History:
 
     def on_task_started(self, partition, event, what):
         task = self.task(event)
+        if task:
+            task.told.add((event.attempt, what.worker))
         if not task or task.state != "ASSIGNED" or (event.attempt, what.worker, what.store) != (task.attempt, task.worker, task.store):
             return False
         task.state = "RUNNING"
@@ -237,8 +240,10 @@ class Judge:
                 continue
             self.runs[name, attempt] += 1
             self.check(self.runs[name, attempt] == 1, "attempt %d of %s was run %d times" % (attempt, name, self.runs[name, attempt]))
-            self.check(task.started.get(attempt) == worker, "attempt %d of %s was run by %s; the record of its start that counts names %s" %
-                       (attempt, name, worker, task.started.get(attempt)))
+            # Acknowledged is enough to start (rule W1): a verdict may have come before it.
+            taken = (attempt, worker) in task.told and attempt not in task.started and task.ended_by.get(attempt) == "republished"
+            self.check(taken or task.started.get(attempt) == worker, "attempt %d of %s was run by %s; the record of its start that counts "
+                       "names %s; it was ended by %s" % (attempt, name, worker, task.started.get(attempt), task.ended_by.get(attempt)))
             open_runs[name][attempt] = pid
         self.judge_overlaps()
         for job in self.history.jobs.values():

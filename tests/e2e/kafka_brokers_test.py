@@ -1,0 +1,108 @@
+"""A fleet on a cluster of three brokers, under load: one broker is killed, one paused, all are lost for a while and come back.
+
+No worker may be called lost for what the brokers did; what ran when they went is not run again; work goes on within ten seconds of their return;
+kafka_checker.py judges the rest. And the ordinary tools show the lag of the lanes.
+
+    SEED=1 OUTAGE=300 kafka_brokers_test.py build/laneway
+"""
+import os
+import random
+import re
+import time
+import traceback
+
+import fleet as e2e
+import kafka_fleet
+from kafka_fleet import Cluster, Load, step
+
+SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
+OUTAGE = float(os.environ.get("OUTAGE", "20" if e2e.FAST else "40"))  # of all brokers
+LOAD = (30, 100, 6) if e2e.FAST else (150, 800, 30)  # files, tasks, seconds
+TIMEOUT = 5.0
+BACK_WITHIN = 10.0
+FAILOVER_WITHIN = 20.0  # of one broker: the cluster first has to notice, then the dispatchers' group moves
+PATIENCE = 120
+
+
+def works_again(fleet, failures, since, what, within=BACK_WITHIN):
+    """A job that is started now ends within the time."""
+    job = fleet.start_job(4, patience=PATIENCE)
+    for n in range(1, 5):
+        fleet.wait_runs("%s/%d" % (job, n), 1, PATIENCE)
+    took = time.monotonic() - since
+    step("%s: work went on after %.1f s" % (what, took))
+    failures.check(took <= within, "%s: work went on only after %.1f s" % (what, took))
+
+
+def one_broker(fleet, failures):
+    begun = time.monotonic()
+    fleet.cluster.kill(1)
+    works_again(fleet, failures, begun, "one broker was killed", FAILOVER_WITHIN)
+    fleet.cluster.start(1)
+    begun = time.monotonic()
+    fleet.cluster.pause(2)
+    time.sleep(TIMEOUT + 1)  # longer than any worker's silence may be
+    fleet.cluster.resume(2)
+    works_again(fleet, failures, begun, "one broker was paused", FAILOVER_WITHIN)
+
+
+def all_brokers(fleet, failures):
+    workers = len(fleet.of_kind("worker"))
+    job = fleet.start_job(2 * workers, pause=2)  # as many as run at once
+    for n in range(1, 2 * workers + 1):
+        fleet.wait_runs("%s/%d" % (job, n))
+    for n in (1, 2, 3):
+        fleet.cluster.kill(n)
+    fleet.drop()
+    time.sleep(OUTAGE)
+    for n in (1, 2, 3):
+        fleet.cluster.launch(n)
+    for n in (1, 2, 3):
+        fleet.cluster.wait_started(n)
+    works_again(fleet, failures, time.monotonic(), "all brokers were lost for %g s" % OUTAGE)
+    fleet.wait_ended(PATIENCE)
+    runs = [line for line in fleet.witnessed() if line[0] == "start" and line[1].startswith(job)]
+    failures.check(len(runs) == 2 * workers, "of %d tasks that ran when the brokers went there were %d runs" % (2 * workers, len(runs)))
+
+
+def lag_is_shown(fleet, failures):
+    """By the tools of Kafka: everything is finished, so there is none."""
+    def lags():
+        shown = fleet.cluster.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", "{bootstrap}",
+                                   "--describe", "--group", fleet.prefix + "workers")
+        found = re.findall(r"lanes +(\d+) +(\d+) +(\d+) +(\d+)", shown)  # partition, committed, end, lag
+        return found if found and all(row[3] == "0" for row in found) else None
+    try:
+        e2e.wait_for(lags, 30, "a lag of 0")
+    except TimeoutError as error:
+        failures.check(False, "the group's offsets: %s" % error)
+
+
+def main():
+    print("SEED=%d OUTAGE=%g" % (SEED, OUTAGE), flush=True)
+    rng, failures = random.Random(SEED), e2e.Failures()
+    with Cluster(brokers=3, memory="320m") as cluster:
+        fleet = kafka_fleet.KafkaFleet(cluster, settings=["health.heartbeat_interval=500ms", "health.heartbeat_timeout=%dms" % (TIMEOUT * 1000),
+                                                          "worker.capacity=2", "job.max_losses=1000"])
+        try:
+            fleet.ensure_topics()
+            fleet.add_all(workers=2, dispatchers=2, reapers=2)
+            fleet.start()
+            step("started")
+            with Load(fleet, rng, *LOAD):
+                one_broker(fleet, failures)
+            fleet.wait_ended(PATIENCE)
+            all_brokers(fleet, failures)
+            lag_is_shown(fleet, failures)
+            called = fleet.called_silent()
+            failures.check(not called, "for what the brokers did these were called lost: %s" % called)
+            print(fleet.judge(failures), flush=True)
+        except Exception as error:  # what the processes said is worth seeing
+            failures.check(False, "%s: %s" % (type(error).__name__, error))
+            traceback.print_exc()
+        fleet.end(failures)
+    failures.end()
+
+
+if __name__ == "__main__":
+    main()
