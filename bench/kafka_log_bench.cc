@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -43,6 +44,14 @@ double CpuSeconds() {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+double ResidentMiB() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) return std::strtod(line.c_str() + 6, nullptr) / 1024;
+  }
+  return 0;
 }
 
 [[noreturn]] void Die(const std::string& what) {
@@ -316,6 +325,7 @@ void Idle(const std::string& brokers, const std::string& prefix) {
   const auto start = Clock::now();
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds_each));
   figures["idle_cpu_percent"] = (CpuSeconds() - cpu) / Since(start) * 100;
+  figures["idle_resident_mib"] = ResidentMiB();  // of the whole program: only when nothing else ran before
 }
 
 int Main(int argc, char** argv) {
@@ -333,9 +343,9 @@ int Main(int argc, char** argv) {
   }
   const auto wanted = [&](const char* name) { return only == "all" || only == name; };
   const auto log = OpenLog(brokers, prefix);
+  if (wanted("raw_produce")) RawProduce(brokers, prefix + "events", false);
   if (wanted("raw_produce") || wanted("read") || wanted("raw_consume"))
-    RawProduce(brokers, prefix + "events", false);
-  if (wanted("raw_produce")) RawProduce(brokers, prefix + "events", true);
+    RawProduce(brokers, prefix + "events", true);
   for (const size_t records_each : {1u, 16u, 64u}) {
     if (wanted("append")) Append(*log, 1, records_each);
   }

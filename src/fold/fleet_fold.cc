@@ -90,6 +90,14 @@ absl::Status FleetFold::Open() {
   if (status.ok()) status = Restore();
   if (status.ok()) status = Position();
   if (!status.ok()) return status;
+  std::vector<log::TopicPartition> partitions;
+  std::vector<std::pair<log::TopicPartition, Offset>> from;
+  for (const Reader& reader : readers_) {
+    partitions.push_back(reader.from);
+    from.emplace_back(reader.from, reader.next);
+  }
+  log_->ReadSoon(from);
+  watch_ = log_->WatchPartitions(std::move(partitions), [this] { Wake(); });
   for (;;) {  // up to the end, as it is now
     size_t read = 0;
     for (Reader& reader : readers_) {
@@ -166,9 +174,6 @@ absl::Status FleetFold::Position() {
 
 void FleetFold::Follow() {
   following_ = true;
-  std::vector<log::TopicPartition> partitions;
-  for (const Reader& reader : readers_) partitions.push_back(reader.from);
-  watch_ = log_->WatchPartitions(std::move(partitions), [this] { Wake(); });
   Wake();
   Probe();
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "log/log.h"
@@ -46,6 +47,9 @@ class FaultyLog final : public Log {
 
   void Append(std::vector<NewRecord> records, AppendDone done) override;
   absl::StatusOr<RecordBatch> Read(TopicPartition partition, Offset from, size_t bytes_max) override;
+  void ReadSoon(const std::vector<std::pair<TopicPartition, Offset>>& from) override {
+    inner_.ReadSoon(from);
+  }
   absl::StatusOr<OffsetRange> Range(TopicPartition partition) override { return inner_.Range(partition); }
   absl::Status EnsureTopic(Topic topic, uint32_t partitions) override {
     return inner_.EnsureTopic(topic, partitions);

@@ -116,7 +116,7 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
         {"enable.auto.offset.store", "false"},  {"check.crcs", "true"},
         {"fetch.wait.max.ms", "100"},  // whoever begins to read waits for the fetch under way
         {"fetch.message.max.bytes", "1048576"}, {"queued.min.messages", "100000"},
-        {"queued.max.messages.kbytes", "4096"},  // of each partition
+        {"queued.max.messages.kbytes", "1024"},  // of each partition
         {"fetch.queue.backoff.ms", "5"},        {"fetch.error.backoff.ms", "100"},
     };
     out.insert(out.end(), ours.begin(), ours.end());

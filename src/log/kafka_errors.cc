@@ -99,6 +99,8 @@ std::string_view KafkaRemedy(rd_kafka_resp_err_t error) {
       return "fewer brokers run than the topic's min.insync.replicas asks for: start the others";
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
       return "`laneway topics check` names the topic whose max.message.bytes is too small";
+    case RD_KAFKA_RESP_ERR__LOG_TRUNCATION:
+      return "records that were read here are gone: `laneway topics check` names settings that allow it";
     case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
     case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
       return "the brokers are too old: Apache Kafka 2.4 or newer";

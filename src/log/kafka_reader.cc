@@ -116,8 +116,9 @@ absl::StatusOr<RecordBatch> KafkaReader::Read(TopicPartition name, Offset from, 
     if (verdict == Verdict::kOutside) return Outside(partition, from);
     if (verdict == Verdict::kLost) return OutOfTouch(partition);
     const bool behind = partition.end_as_of >= AsOf(partition, cursor, called);
-    const Clock::time_point until =
-        called + (behind && Followed(partition, cursor) ? kBehindWait : options_.answer_timeout);
+    // Who follows was at the end before, and is told soon that he is not any more.
+    const bool follows = Followed(partition, cursor) && cursor.complete_as_of() != Clock::time_point();
+    const Clock::time_point until = called + (follows ? kBehindWait : options_.answer_timeout);
     if (Clock::now() >= until) return OutOfTouch(partition);
     if (!behind && !partition.end_wanted) {
       partition.end_wanted = true;
@@ -189,6 +190,9 @@ absl::Status KafkaReader::WhyEnded(std::unique_lock<std::mutex>& lock, Partition
   const std::string what =
       Cat("read ", KafkaTopicName(options_.prefix, partition.name.topic), "/", partition.name.partition);
   if (KafkaCode(error) != absl::StatusCode::kOutOfRange) return KafkaStatus(error, what, text);
+  // librdkafka tells it in words only
+  if (text.find(rd_kafka_err2str(RD_KAFKA_RESP_ERR__LOG_TRUNCATION)) != std::string::npos)
+    return KafkaStatus(RD_KAFKA_RESP_ERR__LOG_TRUNCATION, what, text);
   if (std::this_thread::get_id() == server_.load()) return absl::UnavailableError(Cat(what, ": ", text));
   lock.unlock();
   const auto range = range_(partition.name);

@@ -80,6 +80,36 @@ TEST(KafkaClusterTest, OneOfThreeMayGoAtAnyMoment) {
   EXPECT_EQ(log->Trim(partitions[0], 1), absl::OkStatus());
 }
 
+// A topic that allows a broker without the newest records to lead it: who has read them is told.
+TEST(KafkaClusterTest, RecordsThatWereReadAndAreGoneAreDataLoss) {
+  const auto cluster = KafkaBroker::Start({.brokers = 3});
+  KafkaOptions options = cluster->LogOptions();
+  cluster->Tool("org.apache.kafka.tools.TopicCommand --bootstrap-server {bootstrap} --create --topic " +
+                options.prefix +
+                "events --replica-assignment 1:2 --config unclean.leader.election.enable=true --config "
+                "min.insync.replicas=1");
+  options.manage_topics = false;
+  const auto log = Open(options);
+  ASSERT_EQ(log->EnsureTopic(Topic::kEvents, 1), absl::OkStatus());
+  EXPECT_THAT(*log->CheckTopic(Topic::kEvents), testing::Contains(HasSubstr("unclean.leader.election")));
+  AppendOne(*log, kEvents0, "", "on both");
+  cluster->Kill(2);
+  Appended lonely;
+  Until([&] { return (lonely = AppendNow(*log, {Make(kEvents0, "", "on the first")})).status.ok(); });
+  const Offset end = lonely.offsets[0] + 1;
+  WakeCounter counter;
+  const auto watch = log->WatchPartitions({kEvents0}, counter.Wake());
+  EXPECT_EQ(ReadToEnd(*log, kEvents0, 0).size(), end);
+  cluster->Kill(1);
+  cluster->StartAgain(2);
+  absl::StatusOr<RecordBatch> batch;
+  Until([&] {
+    batch = log->Read(kEvents0, end, 100);
+    return !batch.ok() && !absl::IsUnavailable(batch.status());
+  });
+  EXPECT_EQ(batch.status().code(), StatusCode::kDataLoss) << batch.status();
+}
+
 class KafkaSecurityTest : public testing::Test {
  protected:
   static KafkaBroker& Broker() {
