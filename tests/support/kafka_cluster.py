@@ -77,7 +77,9 @@ def make_certificates(folder, days=30):
 class Cluster:
     """`sasl`: clients need TLS and a password (SCRAM-SHA-512). `acl`: and rights, of which `fleet` has none at first."""
 
-    def __init__(self, folder=None, brokers=1, sasl=False, acl=False, certificate_days=30, memory="512m", settings=()):
+    def __init__(self, folder=None, brokers=1, sasl=False, acl=False, certificate_days=30, memory="512m", settings=(),
+                 address="127.0.0.1"):
+        self.address = address  # where clients reach the brokers: another one in a network namespace of a test's own
         self.folder = folder or tempfile.mkdtemp(prefix="laneway_kafka_")
         os.makedirs(self.folder, exist_ok=True)
         if os.listdir(self.folder):
@@ -105,7 +107,7 @@ class Cluster:
     @property
     def facts(self):
         internal = ",".join("127.0.0.1:%d" % self.ports[n][1] for n in self.ports)
-        facts = {"folder": self.folder, "bootstrap": ",".join("127.0.0.1:%d" % self.ports[n][0] for n in self.ports),
+        facts = {"folder": self.folder, "bootstrap": ",".join("%s:%d" % (self.address, self.ports[n][0]) for n in self.ports),
                  "internal": internal, "brokers": self.count, "settings": {}}
         if self.sasl:
             facts["settings"] = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": USER,
@@ -129,7 +131,7 @@ class Cluster:
         os.makedirs(self.at(n, ""), exist_ok=True)
         clients, brokers, controllers = self.ports[n]
         many = min(3, self.count)
-        listeners = "CLIENTS://127.0.0.1:%d,BROKERS://127.0.0.1:%d" % (clients, brokers)
+        listeners = "CLIENTS://%s:%d,BROKERS://127.0.0.1:%d" % (self.address, clients, brokers)
         lines = [
             "process.roles=broker,controller", "node.id=%d" % n,
             "controller.quorum.voters=" + ",".join("%d@127.0.0.1:%d" % (other, self.ports[other][2]) for other in self.ports),
