@@ -18,6 +18,7 @@ set(LANEWAY_ROCKSDB RocksDB::rocksdb-shared)
 find_library(LANEWAY_JEMALLOC jemalloc)
 
 # librdkafka, the system's or the one that tools/librdkafka built, as the target `rdkafka`.
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/librdkafka)
 execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/librdkafka --prefix
   OUTPUT_VARIABLE LANEWAY_RDKAFKA OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 if(LANEWAY_RDKAFKA STREQUAL "system")
