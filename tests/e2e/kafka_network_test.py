@@ -72,7 +72,7 @@ class Network:
 
 
 def worker_state(fleet, name):
-    return next(worker["state"] for worker in fleet.http("/api/v1/workers")["workers"] if name in (worker.get("worker"), worker.get("worker_id"), worker.get("id")))
+    return next(worker["state"] for worker in fleet.http("/api/v1/workers")["workers"] if worker["id"] == name)
 
 
 def cut_off(fleet, network, failures, *ways):
