@@ -88,12 +88,13 @@ void ExpectAllInOrder(KafkaLog& log, const Appender& appender) {
     EXPECT_GE(n, highest);
     highest = std::max(highest, n);
     std::string& seen = parts[record.key];
+    // An append in doubt may have left its `a` alone; the next one begins with an `a` again.
+    EXPECT_TRUE(record.value == "a" || seen.ends_with("a")) << record.key << ": " << seen << record.value;
     seen += record.value;
-    doubled += seen.size() == 3 ? 1 : 0;
-    EXPECT_TRUE(seen.size() > 2 || std::string("ab").starts_with(seen)) << record.key << ": " << seen;
+    doubled += record.value == "a" && seen.size() > 1 ? 1 : 0;
   }
   EXPECT_GE(highest, appender.acknowledged() - 1);
-  for (int n = 0; n < appender.acknowledged(); n++) EXPECT_GE(parts[std::to_string(n)].size(), 2u) << n;
+  for (int n = 0; n < appender.acknowledged(); n++) EXPECT_TRUE(parts[std::to_string(n)].ends_with("b")) << n;
   EXPECT_LE(doubled, appender.doubtful());
 }
 
