@@ -1,8 +1,10 @@
-// KafkaLog on a cluster of three that loses one, or records.
+// KafkaLog on a cluster of three that loses one, and on brokers that ask for TLS, a password, and rights.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,8 +17,10 @@ namespace {
 
 using namespace std::chrono_literals;
 using absl::StatusCode;
+using testing::AnyOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing_support::KafkaBroker;
 
 std::unique_ptr<KafkaLog> Open(const KafkaOptions& options) {
@@ -24,6 +28,18 @@ std::unique_ptr<KafkaLog> Open(const KafkaOptions& options) {
   EXPECT_TRUE(log.ok()) << log.status();
   return log.ok() ? *std::move(log) : nullptr;
 }
+
+// What the log had to say, counted.
+struct Notes {
+  std::mutex mutex;
+  std::vector<std::string> said;
+  std::function<void(KafkaNote, std::string_view)> Taker() {
+    return [this](KafkaNote, std::string_view text) {
+      const std::lock_guard lock(mutex);
+      said.emplace_back(text);
+    };
+  }
+};
 
 TEST(KafkaClusterTest, OneOfThreeMayGoAtAnyMoment) {
   const auto cluster = KafkaBroker::Start({.brokers = 3});
@@ -92,6 +108,95 @@ TEST(KafkaClusterTest, RecordsThatWereReadAndAreGoneAreDataLoss) {
     return !batch.ok() && !absl::IsUnavailable(batch.status());
   });
   EXPECT_EQ(batch.status().code(), StatusCode::kDataLoss) << batch.status();
+}
+
+class KafkaSecurityTest : public testing::Test {
+ protected:
+  static KafkaBroker& Broker() {
+    static const std::unique_ptr<KafkaBroker> broker = KafkaBroker::Start({.acl = true});
+    return *broker;
+  }
+  static void Allow(const std::string& what) {
+    Broker().Tool(
+        "org.apache.kafka.tools.AclCommand --bootstrap-server {bootstrap} --add --allow-principal "
+        "User:fleet " +
+        what);
+  }
+  KafkaOptions options_ = Broker().LogOptions();
+};
+
+TEST_F(KafkaSecurityTest, TlsAndAPasswordLetTheLogIn) {
+  Allow("--operation All --topic " + options_.prefix + " --resource-pattern-type prefixed");
+  const auto log = Open(options_);
+  EXPECT_EQ(log->Reach(10s), absl::OkStatus());
+  ASSERT_EQ(log->EnsureTopic(Topic::kEvents, 2), absl::OkStatus());
+  AppendOne(*log, kEvents0, "k", "v");
+  EXPECT_EQ(ReadToEnd(*log, kEvents0, 0).size(), 1u);
+}
+
+TEST_F(KafkaSecurityTest, AWrongPasswordIsNamedAndNeverShown) {
+  Notes notes;
+  options_.settings["sasl.password"] = "canary-of-a-password";
+  options_.append_timeout = 2s;
+  options_.on_note = notes.Taker();
+  const auto log = Open(options_);
+  const absl::Status reached = log->Reach(10s);
+  EXPECT_EQ(reached.code(), StatusCode::kPermissionDenied) << reached;
+  EXPECT_THAT(reached.ToString(), HasSubstr("sasl.password"));
+  EXPECT_EQ(log->Partitions(Topic::kEvents).status().code(), StatusCode::kPermissionDenied);
+  const Appended refused = AppendNow(*log, {Make(kEvents0, "", "x")});
+  EXPECT_FALSE(refused.status.ok());
+  const std::lock_guard lock(notes.mutex);
+  EXPECT_THAT(reached.ToString() + refused.status.ToString(), Not(HasSubstr("canary")));
+  for (const std::string& text : notes.said) EXPECT_THAT(text, Not(HasSubstr("canary")));
+  EXPECT_LT(notes.said.size(), 400u);  // it is tried again now and then, not all the time
+}
+
+TEST_F(KafkaSecurityTest, AnUnknownAuthorityIsNamed) {
+  options_.settings["ssl.ca.location"] = "/etc/ssl/certs/ca-certificates.crt";
+  const auto log = Open(options_);
+  const absl::Status reached = log->Reach(10s);
+  EXPECT_EQ(reached.code(), StatusCode::kPermissionDenied) << reached;
+  EXPECT_THAT(reached.ToString(), AnyOf(HasSubstr("self-signed"), HasSubstr("issuer")));
+}
+
+TEST_F(KafkaSecurityTest, MissingRightsAreNamed) {
+  const auto log = Open(options_);  // its topics are nobody's
+  EXPECT_EQ(log->Reach(10s), absl::OkStatus());
+  const absl::Status made = log->EnsureTopic(Topic::kEvents, 2);
+  EXPECT_EQ(made.code(), StatusCode::kPermissionDenied) << made;
+  EXPECT_THAT(made.ToString(), HasSubstr("rights"));
+  const Appended refused = AppendNow(*log, {Make(kEvents0, "", "x")});
+  EXPECT_EQ(refused.status.code(), StatusCode::kPermissionDenied) << refused.status;
+  EXPECT_EQ(log->Read(kEvents0, 0, 100).status().code(), StatusCode::kPermissionDenied);
+}
+
+TEST_F(KafkaSecurityTest, WhoMayReadButNotWriteIsToldAtTheAppend) {
+  Broker().Tool("org.apache.kafka.tools.TopicCommand --bootstrap-server {bootstrap} --create --topic " +
+                options_.prefix + "events --partitions 2");
+  Allow("--operation Read --operation Describe --topic " + options_.prefix + "events");
+  options_.manage_topics = false;
+  const auto log = Open(options_);
+  ASSERT_EQ(log->EnsureTopic(Topic::kEvents, 2), absl::OkStatus());
+  EXPECT_THAT(ReadToEnd(*log, kEvents0, 0), IsEmpty());
+  const Appended refused = AppendNow(*log, {Make(kEvents0, "", "x")});
+  EXPECT_EQ(refused.status.code(), StatusCode::kPermissionDenied) << refused.status;
+}
+
+TEST_F(KafkaSecurityTest, WithoutTlsNobodyGetsIn) {
+  options_.settings.clear();
+  const auto log = Open(options_);
+  const absl::Status reached = log->Reach(5s);
+  EXPECT_THAT(reached.code(), AnyOf(StatusCode::kUnavailable, StatusCode::kPermissionDenied)) << reached;
+  EXPECT_THAT(reached.ToString(), HasSubstr("log.brokers"));
+}
+
+TEST(KafkaCertificateTest, AnExpiredCertificateIsNamed) {
+  const auto broker = KafkaBroker::Start({.sasl = true, .certificate_days = -1});
+  const auto log = Open(broker->LogOptions());
+  const absl::Status reached = log->Reach(10s);
+  EXPECT_EQ(reached.code(), StatusCode::kPermissionDenied) << reached;
+  EXPECT_THAT(reached.ToString(), HasSubstr("expired"));
 }
 
 }  // namespace
