@@ -11,8 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "fleet/job.h"
-#include "zone/zone.h"
+#include "worker/attempt_folders.h"
 
 namespace laneway::worker {
 namespace {
@@ -85,10 +84,11 @@ struct WorkerRunner::Inbox {
 };
 
 struct WorkerRunner::One {
-  One(WorkerOptions options, Restored restored, RunContext run, std::string log_folder)
+  One(WorkerOptions options, Restored restored, RunContext run, std::string log_folder, zone::Fs* fs)
       : core(std::move(options), std::move(restored)),
         context(std::move(run)),
-        log(std::move(log_folder), core.options().id) {}
+        log(std::move(log_folder), core.options().id),
+        folders(fs, core.options().id) {}
 
   Worker core;
   RunContext context;
@@ -99,7 +99,7 @@ struct WorkerRunner::One {
   std::unique_ptr<log::Watch> watch;
   bool read = true;  // its lanes are to be read
   std::optional<Millis> read_again;
-  std::vector<AttemptKey> own_folders;  // of running tasks without a file
+  AttemptFolders folders;
   bool fatal_told = false;
   uint64_t bad_records = 0;
 };
@@ -136,7 +136,7 @@ absl::Status WorkerRunner::Add(RunnerWorker worker) {
   worker.options.store = worker.opened.store;
   worker.context.worker = worker.options.id;
   workers_.push_back(std::make_unique<One>(std::move(worker.options), std::move(worker.opened.restored),
-                                           std::move(worker.context), std::move(log_folder)));
+                                           std::move(worker.context), std::move(log_folder), ports_.fs));
   return absl::OkStatus();
 }
 
@@ -223,7 +223,7 @@ void WorkerRunner::TakeInbox() {
     if (std::holds_alternative<Ended>(event)) {
       it->second.erase(at);
       if (it->second.empty()) running_.erase(it);
-      CleanUp(*one, key);
+      one->folders.Release(key);
     }
     one->core.OnExecutor(event, now);
   }
@@ -396,35 +396,15 @@ void WorkerRunner::SendHeartbeat(One& one, v1::Heartbeat beat) {
   });
 }
 
-// Makes the attempt's folder and verifies its file (rule Z5, "checked as well").
-absl::Status WorkerRunner::Prepare(One& one, const Run& run, v1::Ending* ending) {
-  *ending = v1::CANNOT_START;
-  if (!NeedsFolder(*run.packet)) return absl::OkStatus();
-  if (ports_.fs == nullptr) return absl::FailedPreconditionError("this worker has no dispatch zone");
-  const WorkerId& id = one.core.options().id;
-  if (run.packet->has_file()) {
-    const absl::Status status = zone::Zone::Verify(*ports_.fs, id, run.key.task, run.key.attempt,
-                                                   zone::IdentityOf(run.packet->file()));
-    if (status.code() == absl::StatusCode::kNotFound ||
-        status.code() == absl::StatusCode::kFailedPrecondition) {
-      *ending = v1::FILE_MISSING;
-    }
-    if (!status.ok() || !WritesOutputs(run.packet->spec().handler())) return status;
-  } else {
-    one.own_folders.push_back(run.key);
-  }
-  return zone::Zone::MakeAttemptFolder(*ports_.fs, id, run.key.task, run.key.attempt);
-}
-
 void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {
-  v1::Ending ending = v1::CANNOT_START;
-  absl::Status status = Prepare(one, run, &ending);
-  absl::StatusOr<RunSpec> spec = status.ok() ? MakeRunSpec(one.context, run.key, *run.packet) : status;
+  const Prepared prepared = one.folders.Prepare(run);
+  absl::StatusOr<RunSpec> spec =
+      prepared.status.ok() ? MakeRunSpec(one.context, run.key, *run.packet) : prepared.status;
   if (!spec.ok()) {
-    CleanUp(one, run.key);
+    one.folders.Release(run.key);
     Ended ended;
     ended.key = run.key;
-    ended.ending = ending;
+    ended.ending = prepared.ending;
     ended.message = std::string(spec.status().message());
     one.core.OnExecutor(ended, now);
     start_failed_ = true;
@@ -433,16 +413,6 @@ void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {
   running_[run.key.task].emplace_back(run.key.attempt, &one);
   Executor* builtin = ports_.builtin != nullptr ? ports_.builtin : ports_.executor;
   (spec->handler.empty() ? ports_.executor : builtin)->Start(std::move(*spec));
-}
-
-// A task without a file leaves no empty folders behind; what it wrote stays, and is published with its
-// outcome.
-void WorkerRunner::CleanUp(One& one, const AttemptKey& key) {
-  const auto it = std::find(one.own_folders.begin(), one.own_folders.end(), key);
-  if (it == one.own_folders.end()) return;
-  one.own_folders.erase(it);
-  const std::string folder = zone::AttemptFolder(one.core.options().id, key.task, key.attempt);
-  if (ports_.fs->RemoveFolder(folder + "/output").ok()) (void)ports_.fs->RemoveFolder(folder);
 }
 
 void WorkerRunner::Arm() {

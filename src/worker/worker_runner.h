@@ -112,8 +112,6 @@ class WorkerRunner {
   void SendCommit(One& one, const Commit& commit);
   void SendHeartbeat(One& one, v1::Heartbeat beat);
   void StartAttempt(One& one, const Run& run, Now now);
-  absl::Status Prepare(One& one, const Run& run, v1::Ending* ending);
-  void CleanUp(One& one, const AttemptKey& key);
   void WatchLanes(One& one);
   void Arm();
   One* FindWorker(const std::string& name);

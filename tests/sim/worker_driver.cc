@@ -239,25 +239,13 @@ void WorkerDriver::SendHeartbeat(const v1::Heartbeat& beat) {
 // ---- scripts
 
 bool WorkerDriver::StartAttempt(const worker::Run& run, worker::Now now) {
-  absl::Status status;
-  v1::Ending ending = v1::CANNOT_START;
-  if (worker::NeedsFolder(*run.packet)) {
-    if (run.packet->has_file()) {
-      status =
-          zone::Zone::Verify(fs_, id_, run.key.task, run.key.attempt, zone::IdentityOf(run.packet->file()));
-      if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) ending = v1::FILE_MISSING;
-    } else {
-      own_folders_.push_back(run.key);
-    }
-    if (status.ok())
-      status = MakeFolders(fs_, zone::AttemptFolder(id_, run.key.task, run.key.attempt) + "/output");
-    witness_->OnPrepared(id_, *run.packet, status);
-  }
-  if (!status.ok()) {
+  const worker::Prepared prepared = folders_.Prepare(run);
+  if (worker::NeedsFolder(*run.packet)) witness_->OnPrepared(id_, *run.packet, prepared.status);
+  if (!prepared.status.ok()) {
     worker::Ended ended;
     ended.key = run.key;
-    ended.ending = ending;
-    ended.message = std::string(status.message());
+    ended.ending = prepared.ending;
+    ended.message = std::string(prepared.status.message());
     core_->OnExecutor(ended, now);
     return false;
   }
@@ -301,7 +289,7 @@ void WorkerDriver::EndScript(const std::shared_ptr<Script>& script, worker::Ende
   witness_->OnScriptEnd(id_, script->key);
   world_->Post(proc_, world_->rng().Delay(3, 30), [this, ended] {
     scripts_.erase(ended.key);
-    CleanUp(ended.key);
+    folders_.Release(ended.key);
     core_->OnExecutor(ended, Time());
     Pass();
   });
@@ -312,14 +300,6 @@ void WorkerDriver::Deliver(worker::ExecutorEvent event) {
     core_->OnExecutor(event, Time());
     Pass();
   });
-}
-
-void WorkerDriver::CleanUp(const worker::AttemptKey& key) {
-  const auto it = std::find(own_folders_.begin(), own_folders_.end(), key);
-  if (it == own_folders_.end()) return;
-  own_folders_.erase(it);
-  const std::string folder = zone::AttemptFolder(id_, key.task, key.attempt);
-  if (fs_.RemoveFolder(folder + "/output").ok()) (void)fs_.RemoveFolder(folder);
 }
 
 void WorkerDriver::StopScripts() {

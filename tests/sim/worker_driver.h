@@ -13,6 +13,7 @@
 
 #include "sim/witness.h"
 #include "sim/world.h"
+#include "worker/attempt_folders.h"
 #include "worker/worker.h"
 #include "worker/worker_store.h"
 
@@ -50,7 +51,6 @@ class WorkerDriver {
   void SendCommit(const worker::Commit& commit);
   void SendHeartbeat(const v1::Heartbeat& beat);
   bool StartAttempt(const worker::Run& run, worker::Now now);
-  void CleanUp(const worker::AttemptKey& key);
   void EndScript(const std::shared_ptr<Script>& script, worker::Ended ended);
   void Deliver(worker::ExecutorEvent event);
 
@@ -73,7 +73,7 @@ class WorkerDriver {
   bool passing_ = false;
   uint64_t timer_ = 0;
   std::map<worker::AttemptKey, std::shared_ptr<Script>> scripts_;
-  std::vector<worker::AttemptKey> own_folders_;
+  worker::AttemptFolders folders_{&fs_, id_};
 };
 
 }  // namespace laneway::sim
