@@ -10,8 +10,8 @@ USAGE, OTHER = (2,), (1, 2)  # what is in the way may be the configuration's fau
 failures = e2e.Failures()
 
 
-def run(fleet, what, code, *wanted, flags=("--until-idle",), config=None, user=None):
-    """Starts, and wants this exit code and these words on stderr."""
+def run(fleet, what, code, *wanted, flags=("--until-idle",), config=None, rights=True):
+    """Starts, and wants this exit code and these words on stderr. Without `rights` root is bound by the rights of files as anyone else."""
     words = fleet.command(*flags)
     if config is not None:
         path = os.path.join(fleet.root, "laneway.json")
@@ -19,10 +19,11 @@ def run(fleet, what, code, *wanted, flags=("--until-idle",), config=None, user=N
             with open(path, "w") as f:
                 f.write(config)
         words[2:2] = ["--config", path]
-    drop = (lambda: os.setuid(user)) if user else None
+    if not rights:
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] + words
     try:
         got = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20,
-                             env=fleet.environment(), cwd=fleet.root, preexec_fn=drop)
+                             env=fleet.environment(), cwd=fleet.root)
     except subprocess.TimeoutExpired as hung:
         failures.check(False, "%s: does not end; it says %s" % (what, e2e.printable(hung.stderr or b"nothing")))
         return
@@ -82,16 +83,16 @@ def folders():
     if os.geteuid() == 0:
         fleet = new_fleet()
         os.chmod(fleet.root, 0o755)
-        os.makedirs(fleet.data)
-        os.chown(fleet.data, 65534, 65534)
+        os.chown(fleet.zone, 65534, 65534)
         os.chmod(fleet.zone, 0o755)  # may be read, not written
-        run(fleet, "a zone without the right to write", OTHER, fleet.zone, "let the user", user=65534)
+        run(fleet, "a zone without the right to write", OTHER, fleet.zone, "let the user", rights=False)
         for name in ("processing", "logs"):
             os.makedirs(fleet.place(name))
         for name in ("processing", "completed", "failed", "quarantine", "logs"):
             os.chmod(fleet.place(name), 0o777)
+        os.chown(fleet.place("incoming"), 65534, 65534)
         os.chmod(fleet.place("incoming"), 0o700)
-        run(fleet, "an incoming/ without the right to read", OTHER, "incoming", "let the user", user=65534)
+        run(fleet, "an incoming/ without the right to read", OTHER, "incoming", "let the user", rights=False)
         fleet.remove()
 
         fleet = new_fleet()
