@@ -1,4 +1,4 @@
-// kafka_topic_settings.h: how the topics must be kept (DESIGN §3), and what is wrong with those that are not.
+// kafka_topic_settings.h: how the topics must be kept, and what is wrong with those that are not.
 //
 // Role:       pure. EnsureTopic makes topics with what is wanted, and refuses those that could lose records.
 // Output:     settings for CreateTopics; sentences for people, each with topic, setting, what was found, what

@@ -36,7 +36,7 @@
 
 namespace laneway::log {
 
-// The topics of DESIGN §3. The numbers are stored: never renumber.
+// The numbers are stored: never renumber.
 enum class Topic : uint8_t {
   kEvents = 1,
   kLanes = 2,

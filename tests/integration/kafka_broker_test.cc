@@ -89,7 +89,8 @@ void ExpectAllInOrder(KafkaLog& log, const Appender& appender) {
     highest = std::max(highest, n);
     std::string& seen = parts[record.key];
     // An append in doubt may have left its `a` alone; the next one begins with an `a` again.
-    EXPECT_TRUE(record.value == "a" || seen.ends_with("a")) << record.key << ": " << seen << record.value;
+    EXPECT_TRUE(record.value == "a" || seen.ends_with("a"))
+        << record.offset << " " << record.key << ": " << seen << record.value;
     seen += record.value;
     doubled += record.value == "a" && seen.size() > 1 ? 1 : 0;
   }
