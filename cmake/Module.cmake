@@ -37,14 +37,15 @@ function(laneway_wants_test result)
   endif()
 endfunction()
 
-# What all tests have in common. Those that start whole processes run one at a time: they mostly wait, so the others go on beside them.
+# What all tests have in common. Those that start whole processes run one at a time: they mostly wait, so they
+# begin first and the others go on beside them.
 function(laneway_test_properties name labels timeout)
   if(NOT timeout)
     set(timeout 120)
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout})
   if("e2e" IN_LIST labels OR "integration" IN_LIST labels)
-    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK processes)
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK processes COST 1000)
   endif()
   if("thread" IN_LIST LANEWAY_SANITIZE)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp")

@@ -23,6 +23,7 @@ using google::protobuf::Message;
 using google::protobuf::Reflection;
 
 constexpr size_t kShownMax = 200;
+constexpr size_t kWrongShown = 5;  // of a list's elements
 constexpr size_t kTextMax = 4096;
 constexpr size_t kWordsMax = 1000;
 
@@ -224,11 +225,16 @@ std::optional<ValueProblem> SetList(const ConfigRule& rule, const Field& to, con
   }
   if (value.items.size() > kWordsMax)
     return ValueProblem{"more than " + std::to_string(kWordsMax) + " entries", ""};
+  std::string wrong;
+  size_t count = 0;
   for (size_t i = 0; i < value.items.size(); i++) {
     const JsonValue& item = value.items[i];
-    const bool fits = item.kind == JsonKind::kString && TextFits(rule, item.text);
-    if (!fits) return ValueProblem{Shown(item) + " at [" + std::to_string(i) + "]", ""};
+    if (item.kind == JsonKind::kString && TextFits(rule, item.text)) continue;
+    if (count++ < kWrongShown)
+      wrong += (wrong.empty() ? "" : ", ") + Shown(item) + " at [" + std::to_string(i) + "]";
   }
+  if (count > kWrongShown) wrong += " and " + std::to_string(count - kWrongShown) + " more";
+  if (count > 0) return ValueProblem{wrong, ""};
   if (rule.kind == ConfigKind::kWords && !value.items.empty() && value.items[0].text.empty()) {
     return ValueProblem{"an empty program name", ""};
   }

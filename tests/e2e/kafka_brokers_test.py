@@ -16,8 +16,8 @@ import kafka_fleet
 from kafka_fleet import Cluster, Load, step
 
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
-OUTAGE = float(os.environ.get("OUTAGE", "20" if e2e.FAST else "40"))  # of all brokers
-LOAD = (30, 100, 6) if e2e.FAST else (150, 800, 30)  # files, tasks, seconds
+OUTAGE = float(os.environ.get("OUTAGE", "20" if e2e.FAST else "25"))  # of all brokers
+LOAD = (30, 100, 6) if e2e.FAST else (150, 800, 20)  # files, tasks, seconds
 TIMEOUT = 5.0
 BACK_WITHIN = 10.0
 FAILOVER_WITHIN = 20.0  # of one broker: the cluster first has to notice, then the dispatchers' group moves

@@ -18,10 +18,10 @@ import kafka_fleet
 from kafka_fleet import Load, step
 
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
-KILLS = int(os.environ.get("KILLS", "16" if e2e.FAST else "80"))
+KILLS = int(os.environ.get("KILLS", "16" if e2e.FAST else "60"))
 FILES = int(os.environ.get("FILES", "100" if e2e.FAST else "600"))
-TASKS = int(os.environ.get("TASKS", "400" if e2e.FAST else "4000"))
-SECONDS = float(os.environ.get("SECONDS", "8" if e2e.FAST else "60"))  # of the kills
+TASKS = int(os.environ.get("TASKS", "400" if e2e.FAST else "3000"))
+SECONDS = float(os.environ.get("SECONDS", "8" if e2e.FAST else "40"))  # of the kills
 FREEZE = float(os.environ.get("FREEZE", "4" if e2e.FAST else "10"))
 DISPATCHERS = int(os.environ.get("DISPATCHERS", "2"))
 TIMEOUT = 3.0
@@ -130,7 +130,7 @@ def main():
         fleet.add_all(workers=3 if not e2e.FAST else 2, dispatchers=DISPATCHERS, reapers=2, apis=1)
         fleet.start()
         step("started")
-        with Load(fleet, rng, FILES // 3, TASKS // 3, 4 if e2e.FAST else 20):
+        with Load(fleet, rng, FILES // 3, TASKS // 3, 4 if e2e.FAST else 12):
             roll(fleet, failures)
         fleet.wait_ended(PATIENCE)
         runs = collections.Counter(line[1] for line in fleet.witnessed() if line[0] == "start")

@@ -98,6 +98,8 @@ TEST(LoopTest, ATimerThatSetsItselfAgainDoesNotStarvePosts) {
   loop.RunAt(SteadyTime{}, [&] { again(); });
   loop.Start();
   EXPECT_TRUE(loop.Call([] {}));
+  loop.Stop();
+  loop.Join();  // before `again` goes
 }
 
 TEST(LoopTest, WatchedDescriptorsAreServedWhilePostsFlood) {
