@@ -384,6 +384,7 @@ void WorkerRunner::SendCommit(One& one, const Commit& commit) {
 }
 
 void WorkerRunner::SendHeartbeat(One& one, v1::Heartbeat beat) {
+  if (one.core.idle()) one.folders.RemoveSpares();
   beat.set_host(options_.host);
   beat.set_version(options_.version);
   beat.set_memory_kib(ResidentKib());

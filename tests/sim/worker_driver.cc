@@ -223,6 +223,7 @@ void WorkerDriver::SendCommit(const worker::Commit& commit) {
 }
 
 void WorkerDriver::SendHeartbeat(const v1::Heartbeat& beat) {
+  if (core_->idle()) folders_.RemoveSpares();
   std::vector<log::NewRecord> records;
   records.push_back(worker::HeartbeatRecord(beat, 1));
   proc_->client->Append(std::move(records), [this](const absl::Status& status, std::span<const Offset>) {

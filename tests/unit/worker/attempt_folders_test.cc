@@ -39,28 +39,19 @@ class AttemptFoldersTest : public ::testing::Test {
   int made_ = 0;
 };
 
-TEST_F(AttemptFoldersTest, AnAttemptFindsAnEmptyFolderAndNoneIsLeftWhenNothingRuns) {
-  for (uint64_t job = 1; job <= 3; job++) {
-    ASSERT_TRUE(Prepare(job).status.ok());
-    EXPECT_TRUE(EmptyOutput(job));
-    folders_.Release(Key(job, 1));
-    EXPECT_EQ(Left(), 0U);
-  }
-}
-
-TEST_F(AttemptFoldersTest, BesideARunningAttemptAnEmptyFolderIsUsedAgain) {
+TEST_F(AttemptFoldersTest, AnEmptyFolderIsUsedAgainAndNoneIsLeftWhenNothingIsToBeDone) {
   ASSERT_TRUE(Prepare(1).status.ok());
-  ASSERT_TRUE(Prepare(2).status.ok());
   made_ = 0;
-  for (uint64_t job = 3; job < 10; job++) {
+  for (uint64_t job = 2; job < 10; job++) {
     folders_.Release(Key(job - 1, 1));
     ASSERT_TRUE(Prepare(job).status.ok());
     EXPECT_TRUE(EmptyOutput(job));
     EXPECT_FALSE(Exists(Folder(job - 1)));
   }
   EXPECT_EQ(made_, 0);
-  folders_.Release(Key(1, 1));
   folders_.Release(Key(9, 1));
+  EXPECT_EQ(Left(), 1U);
+  folders_.RemoveSpares();
   EXPECT_EQ(Left(), 0U);
 }
 
@@ -80,10 +71,21 @@ TEST_F(AttemptFoldersTest, WhatAScriptWroteStaysAndIsNeverHandedOn) {
 TEST_F(AttemptFoldersTest, ASpareFolderThatSomebodyTookAwayIsMadeAnew) {
   for (uint64_t job = 1; job <= 2; job++) ASSERT_TRUE(Prepare(job).status.ok());
   folders_.Release(Key(2, 1));
-  ASSERT_TRUE(fs_.RemoveFolder(Folder(2) + "/output").ok());
-  ASSERT_TRUE(fs_.RemoveFolder(Folder(2)).ok());
+  ASSERT_TRUE(fs_.RemoveTree("processing/DTF-01/spare-1").ok());
   ASSERT_TRUE(Prepare(3).status.ok());
   EXPECT_TRUE(EmptyOutput(3));
+}
+
+TEST_F(AttemptFoldersTest, SparesOfAProcessThatDiedAreReplacedAndThenTidiedAway) {
+  for (const char* left : {"spare-1", "spare-2", "spare-9"})
+    fs_.Make(std::string("processing/DTF-01/") + left + "/output", zone::FileKind::kFolder);
+  ASSERT_TRUE(Prepare(1).status.ok());
+  folders_.Release(Key(1, 1));
+  ASSERT_TRUE(Prepare(2).status.ok());
+  EXPECT_TRUE(EmptyOutput(2));
+  folders_.Release(Key(2, 1));
+  folders_.RemoveSpares();
+  EXPECT_EQ(Left(), 0U);
 }
 
 TEST_F(AttemptFoldersTest, RuleZ5AFileThatIsNotThereIsMissingAndAFullDiskIsNot) {
