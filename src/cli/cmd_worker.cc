@@ -1,6 +1,7 @@
 #include <iostream>
 #include <memory>
 
+#include "absl/strings/str_cat.h"
 #include "api/target.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
@@ -40,8 +41,17 @@ const Shape& WorkerShape(bool list) {
 
 std::string TargetOf(const std::string& id) { return "/api/v1/workers/" + api::PercentEncode(id); }
 
-// Until none of them runs anything.
-int WaitUntilIdle(ApiClient& client, const Options& options) {
+// Between two tasks nothing runs either: a drain is over when the worker says so, a pause when nothing waits
+// there any more.
+bool IsIdle(const ops::JsonValue& worker, const std::string& action) {
+  const auto is = [&worker](const char* field, std::string_view text) {
+    return CellText(At(worker, field)) == text;
+  };
+  if (is("state", "GONE") || is("state", "LOST")) return true;
+  return action == "drain" ? is("drained", "true") : is("running", "0") && is("queued", "0");
+}
+
+int WaitUntilIdle(ApiClient& client, const Options& options, const std::string& action) {
   const auto limit = ops::ParseDuration(options.timeout);
   if (!limit) {
     Complain("--timeout: allowed: " + std::string(ops::kDurationForm));
@@ -53,11 +63,10 @@ int WaitUntilIdle(ApiClient& client, const Options& options) {
     while (true) {
       const ApiAnswer answer = client.Get(TargetOf(id));
       if (answer.exit_code != kDone) return Report(answer);
-      const std::string state = CellText(At(answer.value, "state"));
-      const std::string running = CellText(At(answer.value, "running"));
-      if (state == "GONE" || state == "LOST" || running == "0" || running == "-") break;
+      if (IsIdle(answer.value, action)) break;
       if (clock.Steady() >= end) {
-        Complain(id + " still runs " + running + " after " + options.timeout);
+        Complain(absl::StrCat(id, " still runs ", CellText(At(answer.value, "running")), " and holds ",
+                              CellText(At(answer.value, "queued")), " more after ", options.timeout));
         return kFailed;
       }
       Pause(500);
@@ -80,7 +89,7 @@ int Act(const Options& options, const std::string& action) {
     if (answer.exit_code != kDone) return Report(answer);
     std::cout << id << "\n";
   }
-  return options.wait ? WaitUntilIdle(*client, options) : static_cast<int>(kDone);
+  return options.wait ? WaitUntilIdle(*client, options, action) : static_cast<int>(kDone);
 }
 
 void AddAction(Command& worker, const std::string& action, const std::string& about) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -123,6 +124,12 @@ class CliTest : public testing::Test {
       return api::JsonResponse(
           R"({"workers":[{"id":"DTF-01","state":"UP","lanes":[1,2]}],"next_cursor":null})");
     });
+    answer("POST", "/api/v1/workers/{id}/{action}",
+           [](const api::HttpRequest&) { return api::JsonResponse("{}"); });
+    answer("GET", "/api/v1/workers/{id}", [this](const api::HttpRequest&) {
+      return api::JsonResponse(std::string(R"({"id":"DTF-01","state":"DRAINING","running":0,"queued":0,)") +
+                               R"("drained":)" + (asked_++ < 2 ? "false}" : "true}"));
+    });
     answer("GET", "/readyz", [](const api::HttpRequest&) {
       return api::JsonResponse(R"({"checks":[{"name":"log","ok":true}]})");
     });
@@ -143,6 +150,7 @@ class CliTest : public testing::Test {
   std::string api_;
   std::mutex mutex_;
   std::vector<std::string> seen_;
+  std::atomic<int> asked_ = 0;  // for a worker
 };
 
 TEST_F(CliTest, ReadsInEveryForm) {
@@ -208,6 +216,17 @@ TEST_F(CliTest, StartsAndWaits) {
   EXPECT_EQ(refused.code, 2);
   EXPECT_THAT(refused.err, AllOf(HasSubstr("2 mistakes"), HasSubstr("\n  exec: missing\n  nam: unknown")));
   EXPECT_EQ(Ask({"job", "start", "/nonexistent.json"}).code, 3);
+}
+
+// Between two tasks it runs nothing, and is not drained for that.
+TEST_F(CliTest, ADrainIsOverWhenTheWorkerSaysSo) {
+  const Result drained = Ask({"worker", "drain", "DTF-01", "--yes", "--wait"});
+  EXPECT_EQ(drained.code, 0) << drained.err;
+  EXPECT_EQ(asked_, 3);
+  asked_ = -1'000'000;
+  const Result late = Ask({"worker", "drain", "DTF-01", "--yes", "--wait", "--timeout", "1ms"});
+  EXPECT_EQ(late.code, 1);
+  EXPECT_THAT(late.err, HasSubstr("DTF-01 still runs 0 and holds 0 more after 1ms"));
 }
 
 TEST_F(CliTest, SubmitsFilesUnderTheirNamesAndNeverOverATakenOne) {
