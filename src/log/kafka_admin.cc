@@ -22,6 +22,7 @@ using EventPtr = Owned<rd_kafka_event_t, rd_kafka_event_destroy>;
 
 constexpr std::chrono::milliseconds kSlack{500};  // librdkafka answers by itself when the time is over
 constexpr int kSliceMs = 200;                     // whom the brokers refuse need not wait for all of it
+constexpr int kSliceMaxMs = 1000;
 constexpr std::chrono::milliseconds kAgain{20};
 
 bool LeaderMoved(rd_kafka_resp_err_t error) {
@@ -91,9 +92,12 @@ absl::Status KafkaAdmin::Reach(std::chrono::milliseconds timeout) const {
   const std::shared_ptr<KafkaHandle> handle = instance_();
   const Clock::time_point until = Clock::now() + timeout;
   rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR__TIMED_OUT;
+  // Each time longer: behind a link whose answers take more than a slice nobody would ever be reached.
+  int slice_ms = kSliceMs;
   do {
     const rd_kafka_metadata_t* metadata = nullptr;
-    error = rd_kafka_metadata(handle->get(), 0, nullptr, &metadata, kSliceMs);
+    error = rd_kafka_metadata(handle->get(), 0, nullptr, &metadata, slice_ms);
+    slice_ms = std::min(2 * slice_ms, kSliceMaxMs);
     if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
       causes_->Clear();

@@ -147,6 +147,13 @@ TEST_F(KafkaMockTest, WithoutTheRightToAppendOnceTheMessageSaysSo) {
   EXPECT_GE(log_->stats().producers_replaced, 1u);
 }
 
+TEST_F(KafkaMockTest, BrokersFarAwayAreReached) {
+  ASSERT_EQ(rd_kafka_mock_broker_set_rtt(cluster_.get(), -1, 500), RD_KAFKA_RESP_ERR_NO_ERROR);
+  auto log = KafkaLog::Open(options_);
+  ASSERT_TRUE(log.ok()) << log.status();
+  EXPECT_EQ((*log)->Reach(5s), absl::OkStatus());
+}
+
 TEST_F(KafkaMockTest, SilenceIsNotTakenForTheEnd) {
   options_.contact_max = 1500ms;
   Open();
