@@ -3,7 +3,7 @@
 No worker may be called lost for what the brokers did; what ran when they went is not run again; work goes on within ten seconds of their return;
 kafka_checker.py judges the rest. And the ordinary tools show the lag of the lanes.
 
-    SEED=1 OUTAGE=300 kafka_brokers_test.py build/laneway
+    SEED=1 WORKERS=50 OUTAGE=300 kafka_brokers_test.py build/laneway
 """
 import os
 import random
@@ -17,6 +17,7 @@ from kafka_fleet import Cluster, Load, step
 
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 OUTAGE = float(os.environ.get("OUTAGE", "20" if e2e.FAST else "25"))  # of all brokers
+WORKERS = int(os.environ.get("WORKERS", "2"))  # in two processes
 LOAD = (30, 100, 6) if e2e.FAST else (150, 800, 20)  # files, tasks, seconds
 TIMEOUT = 5.0
 BACK_WITHIN = 10.0
@@ -47,14 +48,17 @@ def one_broker(fleet, failures):
 
 
 def all_brokers(fleet, failures):
-    workers = len(fleet.of_kind("worker"))
-    job = fleet.start_job(2 * workers, pause=2)  # as many as run at once
+    workers = sum(len(role.workers) for role in fleet.of_kind("worker"))
+    job = fleet.start_job(2 * workers, pause=2 + workers / 10)  # as many as run at once
     for n in range(1, 2 * workers + 1):
         fleet.wait_runs("%s/%d" % (job, n))
     for n in (1, 2, 3):
         fleet.cluster.kill(n)
     fleet.drop()
+    before = {role.name: role.cpu_seconds() for role in fleet.roles.values()}
     time.sleep(OUTAGE)
+    step("processor time without brokers: " + ", ".join("%s %.1f %%" % (role.name, 100 * (role.cpu_seconds() - before[role.name]) / OUTAGE)
+                                                       for role in fleet.roles.values()))
     for n in (1, 2, 3):
         fleet.cluster.launch(n)
     for n in (1, 2, 3):
@@ -79,14 +83,16 @@ def lag_is_shown(fleet, failures):
 
 
 def main():
-    print("SEED=%d OUTAGE=%g" % (SEED, OUTAGE), flush=True)
+    print("SEED=%d WORKERS=%d OUTAGE=%g" % (SEED, WORKERS, OUTAGE), flush=True)
     rng, failures = random.Random(SEED), e2e.Failures()
     with Cluster(brokers=3, memory="320m") as cluster:
         fleet = kafka_fleet.KafkaFleet(cluster, settings=["health.heartbeat_interval=500ms", "health.heartbeat_timeout=%dms" % (TIMEOUT * 1000),
                                                           "worker.capacity=2", "job.max_losses=1000"])
         try:
             fleet.ensure_topics()
-            fleet.add_all(workers=2, dispatchers=2, reapers=2)
+            fleet.add_all(workers=0, dispatchers=2, reapers=2)
+            for n in (1, 2):
+                fleet.add("w%d" % n, "worker", members=WORKERS // 2)
             fleet.start()
             step("started")
             with Load(fleet, rng, *LOAD):

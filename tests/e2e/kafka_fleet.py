@@ -48,20 +48,24 @@ def children_of(pid):
 
 
 class Role(e2e.Program):
-    """One process: `laneway run KIND`. `prefix`: words before the binary (faketime, nsenter)."""
+    """One process: `laneway run KIND`. `prefix`: words before the binary (faketime, nsenter). `brokers`: where it is told they are.
+    `members`: how many workers live in this process."""
 
-    def __init__(self, fleet, name, kind, flags=(), prefix=(), preexec=None):
+    def __init__(self, fleet, name, kind, flags=(), prefix=(), preexec=None, brokers=None, members=1):
         super().__init__(fleet.root, os.path.join(fleet.root, "messages." + name))
         self.fleet, self.name, self.kind, self.flags, self.prefix, self.preexec = fleet, name, kind, list(flags), list(prefix), preexec
         self.data = os.path.join(fleet.root, "data", name)
+        self.brokers = brokers or fleet.brokers
+        self.workers = [] if kind != "worker" else [name] if members == 1 else ["%s-%d" % (name, n) for n in range(1, members + 1)]
         self.paused = []
 
     def command(self):
-        words = [*self.prefix, e2e.BINARY, "run", self.kind, "--brokers", self.fleet.brokers, "--data", self.data]
+        words = [*self.prefix, e2e.BINARY, "run", self.kind, "--brokers", self.brokers, "--data", self.data]
         if self.kind in ("dispatcher", "worker"):
             words += ["--zone", self.fleet.zone]
         if self.kind == "worker":
-            words += ["--id", self.name]
+            many = ["--workers", str(len(self.workers)), "--set", "worker.id_pattern=%s-{n}" % self.name]
+            words += ["--id", self.name] if self.workers == [self.name] else many
         if self.kind == "api":
             words += ["--listen", "127.0.0.1:%d" % self.fleet.port(self.name)]
         metrics = "127.0.0.1:%d" % self.fleet.port(self.name) if self.kind == "dispatcher" else "off"
@@ -79,6 +83,10 @@ class Role(e2e.Program):
 
     def running(self):
         return self.process is not None and self.process.poll() is None
+
+    def cpu_seconds(self):
+        with open("/proc/%d/stat" % self.process.pid) as f:
+            return sum(int(ticks) for ticks in f.read().rpartition(")")[2].split()[11:13]) / os.sysconf("SC_CLK_TCK")
 
     def companions(self):
         return [pid for pid, line in children_of(self.process.pid).items() if "__companion" in line]
@@ -277,7 +285,7 @@ class KafkaFleet(e2e.Ground):
 
     def judge(self, failures, records=None):
         """Everything that was asked for, by the independent checker. Its figures."""
-        workers = [role.name for role in self.of_kind("worker") if role.running()]
+        workers = [worker for role in self.of_kind("worker") if role.running() for worker in role.workers]
         findings, figures = (records or self.records()).judge(self.zone, self.witness, {self.names[i]: self.sums[i] for i in self.sums},
                                                               self.jobs, workers)
         for finding in findings:
