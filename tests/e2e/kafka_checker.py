@@ -41,14 +41,14 @@ def id_text(raw):
 
 
 def read_topic(brokers, topic):
-    """(partition, offset, value) of every record, in each partition's order."""
-    read = subprocess.run(["kcat", "-b", brokers, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%p %o %S\n%s"], check=True,
+    """(partition, milliseconds of the broker's clock, value) of every record, in each partition's order."""
+    read = subprocess.run(["kcat", "-b", brokers, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%p %T %S\n%s"], check=True,
                           stdout=subprocess.PIPE, timeout=300).stdout
     records, at = [], 0
     while at < len(read):
         end = read.index(b"\n", at)
-        partition, offset, size = (int(word) for word in read[at:end].split())
-        records.append((partition, offset, read[end + 1:end + 1 + max(0, size)]))
+        partition, time, size = (int(word) for word in read[at:end].split())
+        records.append((partition, time, read[end + 1:end + 1 + max(0, size)]))
         at = end + 1 + max(0, size)
     return records
 
@@ -65,6 +65,7 @@ class Task:
         self.started = {}    # attempt → worker, as counted
         self.told = set()    # (attempt, worker) of every TaskStarted there is
         self.ended_by = {}   # attempt → what ended it
+        self.times = {}      # assigned, started, succeeded → when, the latest that counted
         self.successes = []  # every TaskSucceeded there is: attempt, worker, counted
 
 
@@ -80,10 +81,11 @@ class History:
 
     def __init__(self):
         self.jobs, self.ignored, self.epochs, self.verdicts = {}, collections.Counter(), {}, set()
-        self.records = 0
+        self.released = collections.Counter()  # why, of those that counted
+        self.records = self.now = 0
 
     def fold(self, records, event_type):
-        for partition, _, value in records:
+        for partition, self.now, value in records:
             event = event_type.FromString(value)
             kind = event.WhichOneof("what")
             self.records += 1
@@ -128,6 +130,7 @@ class History:
         if not task or task.state != "PENDING" or event.attempt != task.attempt or what.epoch != self.epochs.get(partition, 0):
             return False
         task.state, task.worker, task.store = "ASSIGNED", what.worker, what.store
+        task.times["assigned"] = self.now
         return True
 
     def on_task_started(self, partition, event, what):
@@ -138,6 +141,7 @@ class History:
             return False
         task.state = "RUNNING"
         task.started[event.attempt] = what.worker
+        task.times["started"] = self.now
         return True
 
     def held(self, event, what):
@@ -173,6 +177,7 @@ class History:
         task = self.held(event, what)
         if not task:
             return False
+        self.released[what.reason] += 1
         self.again(task, "released", False)
         return True
 
@@ -190,6 +195,7 @@ class History:
         task.successes.append((event.attempt, what.worker, counts))
         if counts:
             task.state, task.winner = "SUCCEEDED", event.attempt
+            task.times["succeeded"] = self.now
         return counts
 
     def on_job_cancelled(self, partition, event, what):

@@ -75,10 +75,10 @@ def make_certificates(folder, days=30):
 
 
 class Cluster:
-    """`sasl`: clients need TLS and a password (SCRAM-SHA-512). `acl`: and rights, of which `fleet` has none at first."""
+    """`detours`: who comes through them is sent back through them. `sasl`: clients need TLS and a password (SCRAM-SHA-512). `acl`: and rights, of which `fleet` has none at first."""
 
     def __init__(self, folder=None, brokers=1, sasl=False, acl=False, certificate_days=30, memory="512m", settings=(),
-                 address="127.0.0.1"):
+                 address="127.0.0.1", detours=()):
         self.address = address  # where clients reach the brokers: another one in a network namespace of a test's own
         self.folder = folder or tempfile.mkdtemp(prefix="laneway_kafka_")
         os.makedirs(self.folder, exist_ok=True)
@@ -87,8 +87,9 @@ class Cluster:
         self.count, self.sasl, self.acl, self.memory, self.settings = brokers, sasl or acl, acl, memory, list(settings)
         self.processes = {}
         self.classpath = os.path.join(jars(), "*")
-        ports = free_ports(3 * brokers)
-        self.ports = {n: ports[3 * (n - 1):3 * n] for n in range(1, brokers + 1)}  # clients, brokers, controllers
+        self.detours = list(detours)  # a port for each broker, at which a proxy to its fourth port is
+        ports = free_ports(4 * brokers)
+        self.ports = {n: ports[4 * (n - 1):4 * n] for n in range(1, brokers + 1)}  # clients, brokers, controllers, detour
         if self.sasl:
             make_certificates(self.folder, certificate_days)
         self.cluster_id = "L" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
@@ -129,15 +130,19 @@ class Cluster:
 
     def write_settings(self, n):
         os.makedirs(self.at(n, ""), exist_ok=True)
-        clients, brokers, controllers = self.ports[n]
+        clients, brokers, controllers, detour = self.ports[n]
         many = min(3, self.count)
         listeners = "CLIENTS://%s:%d,BROKERS://127.0.0.1:%d" % (self.address, clients, brokers)
+        advertised = listeners
+        if self.detours:
+            listeners += ",DETOUR://127.0.0.1:%d" % detour
+            advertised += ",DETOUR://127.0.0.1:%d" % self.detours[n - 1]
         lines = [
             "process.roles=broker,controller", "node.id=%d" % n,
             "controller.quorum.voters=" + ",".join("%d@127.0.0.1:%d" % (other, self.ports[other][2]) for other in self.ports),
-            "listeners=%s,CONTROLLERS://127.0.0.1:%d" % (listeners, controllers), "advertised.listeners=" + listeners,
+            "listeners=%s,CONTROLLERS://127.0.0.1:%d" % (listeners, controllers), "advertised.listeners=" + advertised,
             "controller.listener.names=CONTROLLERS", "inter.broker.listener.name=BROKERS",
-            "listener.security.protocol.map=CLIENTS:%s,BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT" %
+            "listener.security.protocol.map=CLIENTS:%s,BROKERS:PLAINTEXT,CONTROLLERS:PLAINTEXT,DETOUR:PLAINTEXT" %
             ("SASL_SSL" if self.sasl else "PLAINTEXT"),
             "log.dirs=" + self.at(n, "data"),
             "offsets.topic.replication.factor=%d" % many, "offsets.topic.num.partitions=4",
