@@ -4,7 +4,8 @@
 //             other actors between any two calls, faults, lost replies, a full disk, and power loss.
 //             Durability: what users do is durable at once. What the zone does is durable when one of the
 //             folders it touched is synced, with all it depends on (the same file or name, the folders on its
-//             path), and nothing else: harsher than a journal, which keeps everything earlier as well.
+//             path; of a folder that was removed, what left it before), and nothing else: harsher than a
+//             journal, which keeps everything earlier as well.
 //             PowerLoss() undoes the rest. A rename is one thing: it is kept or undone as a whole. Clock:
 //             each write gets a new mtime; `clock_ns` may be set.
 // Threads:    one.
@@ -342,19 +343,20 @@ class MemoryFs : public zone::Fs {
   }
   // Makes these durable, with what they depend on.
   void Commit(const std::set<size_t>& chosen) {
-    std::set<uint64_t> inodes;
+    std::set<uint64_t> inodes, removed;
     std::set<std::pair<uint64_t, std::string>> names;
     std::vector<Change> rest;
     for (size_t i = pending_.size(); i-- > 0;) {
       Change& change = pending_[i];
-      const bool needed = chosen.contains(i) || inodes.contains(change.inode) ||
-                          names.contains({change.from_folder, change.from}) ||
-                          names.contains({change.to_folder, change.to});
+      const bool needed =
+          chosen.contains(i) || inodes.contains(change.inode) || removed.contains(change.from_folder) ||
+          names.contains({change.from_folder, change.from}) || names.contains({change.to_folder, change.to});
       if (!needed) {
         rest.push_back(std::move(change));
         continue;
       }
       inodes.insert(change.inode);
+      if (change.to_folder == 0) removed.insert(change.inode);
       if (change.from_folder != 0) names.insert({change.from_folder, change.from});
       if (change.to_folder != 0) {
         names.insert({change.to_folder, change.to});

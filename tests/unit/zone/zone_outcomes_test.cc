@@ -231,6 +231,16 @@ TEST_F(ZoneTest, LeftoversAreFoundPutBackAndRemoved) {
   EXPECT_EQ(fs_.Read("incoming/in/a~1.csv"), "stranger");
 }
 
+// Nothing synced the rename out of it: no file system lets a folder go for good with a file still in it.
+TEST_F(ZoneTest, AFolderThatIsRemovedTakesNoFileWithIt) {
+  ASSERT_EQ(PlaceIt(zone_, task_).outcome, PlaceOutcome::kPlaced);
+  ASSERT_TRUE(fs_.Rename(task_.path(1), "completed/a.csv").ok());
+  ASSERT_TRUE(zone_.RemoveIfEmpty({.path = task_.folder(1), .folder = task_.folder(1)}).ok());
+  EXPECT_FALSE(fs_.Has(task_.folder(1)));
+  fs_.PowerLoss();
+  EXPECT_THAT(fs_.Files(), ElementsAre(Pair("completed/a.csv", "A")));
+}
+
 TEST_F(ZoneTest, PrepareSaysWhichFolderIsOnAnotherFileSystem) {
   MemoryFs fs;
   fs.before_call = [](const MemoryFs::Call& call) {
