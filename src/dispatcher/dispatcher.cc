@@ -114,7 +114,9 @@ void Dispatcher::MarkRead(uint32_t partition, const v1::EpochOpened& mark, FoldV
   if (verdict == FoldVerdict::kAccepted) mark_accepted_[partition] = true;
   // rule L2: a newer epoch came first
   if (verdict != FoldVerdict::kAccepted && !mark_accepted_[partition]) return StepDown(out);
-  if (std::find(mark_accepted_.begin(), mark_accepted_.end(), false) != mark_accepted_.end()) return;
+  if (std::find(mark_accepted_.begin(), mark_accepted_.end(), false) != mark_accepted_.end() &&
+      !LANEWAY_PLANTED(kL2OneMarkIsEnough))
+    return;
   standing_ = Standing::kFencing;
   out->zone.fence_others = true;  // rule Z3: before anything is decided
 }

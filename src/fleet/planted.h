@@ -18,6 +18,7 @@ namespace laneway::planted {
   X(kL1ReleaseKeepsAttempt, "L1: a released task is PENDING again under the same attempt number")  \
   X(kL2AnyEpochCounts, "L2: EpochOpened counts although a higher one came before")                 \
   X(kL2ActiveBeforeMarks, "L2: a dispatcher acts before its marks were read back")                 \
+  X(kL2OneMarkIsEnough, "L2: a dispatcher acts when one of its marks was read back")               \
   X(kL3StartedTwice, "L3: TaskStarted counts again for an attempt that runs")                      \
   X(kL3AnyStore, "L3: a packet is started from any store")                                         \
   X(kL4RedriveAnyAttempt, "L4: TaskRedriven does not look at the attempt it names")                \
@@ -32,6 +33,7 @@ namespace laneway::planted {
   X(kP2TrimUnread, "P2: a lane is trimmed below what was sent, not what was read")                 \
   X(kP2HandoverInFlight, "P2: a lane changes hands while packets for the old owner are in flight") \
   X(kW1StartBeforeAck, "W1: a script starts before its TaskStarted was acknowledged")              \
+  X(kW1NotesUnsynced, "W1: events are sent before the notes beside them are synced")               \
   X(kW2NotHeldIgnored, "W2: what runs under an incarnation that is gone is never republished")     \
   X(kW2AssignedRepublished, "W2: a packet that was not read yet is taken for not held")            \
   X(kW3HigherFirst, "W3: a higher attempt is taken before the lower one was reported")             \

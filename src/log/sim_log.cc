@@ -26,7 +26,7 @@ std::unique_ptr<SimClient> SimDisk::Connect(std::string owner) {
   return std::unique_ptr<SimClient>(new SimClient(*this, owned));
 }
 
-SimDisk::Part* SimDisk::Find(TopicPartition partition) {
+const SimDisk::Part* SimDisk::Find(TopicPartition partition) const {
   const auto found = topics_.find(partition.topic);
   if (found == topics_.end() || partition.partition >= found->second.size()) return nullptr;
   return &found->second[partition.partition];
@@ -44,18 +44,50 @@ absl::Status SimDisk::CheckRecords(const std::vector<NewRecord>& records) {
   return absl::OkStatus();
 }
 
-std::vector<SimDisk::Waiting> SimDisk::ListWaiting() const {
+std::vector<SimDisk::Waiting> SimDisk::ListWaiting(uint64_t after_id) const {
   std::vector<Waiting> list;
-  for (const Call& call : waiting_) {
-    list.push_back({call.id, *call.owner->name, call.records.size(), call.ops.size(), !call.client->alive});
+  auto call = std::upper_bound(waiting_.begin(), waiting_.end(), after_id,
+                               [](uint64_t id, const Call& waits) { return id < waits.id; });
+  for (; call != waiting_.end(); ++call) {
+    list.push_back({call->id, *call->owner->name, call->records.size(), call->ops.size(),
+                    call->records.empty() ? TopicPartition{} : call->records[0].to, !call->client->alive});
   }
   return list;
 }
 
-void SimDisk::Submit(Call call) {
-  call.id = next_id_++;
-  waiting_.push_back(std::move(call));
+void SimDisk::Submit(Call call, AppendDone done) {
+  call.answer = std::make_shared<Answer>();
+  call.answer->done = std::move(done);
+  call.answer->offsets.resize(call.records.size());
+  for (size_t i = 0; i < call.records.size(); i++) call.places.push_back(i);
+  std::vector<Call> parts;
+  if (remote_ && call.ops.empty() && call.status.ok() && !call.records.empty()) {
+    parts = Split(std::move(call));
+  } else {
+    parts.push_back(std::move(call));
+  }
+  for (Call& part : parts) {
+    part.id = next_id_++;
+    waiting_.push_back(std::move(part));
+  }
   if (auto_complete_) CompleteAll();
+}
+
+std::vector<SimDisk::Call> SimDisk::Split(Call call) {
+  std::vector<Call> parts;
+  for (size_t i = 0; i < call.records.size(); i++) {
+    const TopicPartition to = call.records[i].to;
+    auto part = std::find_if(parts.begin(), parts.end(),
+                             [to](const Call& other) { return other.records[0].to == to; });
+    if (part == parts.end()) {
+      part = parts.insert(parts.end(), Call{.owner = call.owner, .client = call.client});
+      part->answer = call.answer;
+    }
+    part->records.push_back(std::move(call.records[i]));
+    part->places.push_back(i);
+  }
+  call.answer->parts = parts.size();
+  return parts;
 }
 
 bool SimDisk::CompleteNext(SimFate fate) {
@@ -92,47 +124,54 @@ size_t SimDisk::CompleteAll() {
   return completed;
 }
 
-void SimDisk::Refuse(const Call& call, const absl::Status& status) {
-  if (!call.client->alive) return;
-  if (call.append_done) call.append_done(status, {});
-  if (call.commit_done) call.commit_done(status);
+// A part of a call has ended. What the whole is called is as for Kafka's producer (kafka_errors.h).
+void SimDisk::Tell(const Call& call, const absl::Status& status, std::span<const Offset> offsets) {
+  Answer& answer = *call.answer;
+  for (size_t i = 0; i < offsets.size(); i++) answer.offsets[call.places[i]] = offsets[i];
+  answer.some_done |= status.ok();
+  if (!status.ok() && (answer.error.ok() || absl::IsUnknown(status))) answer.error = status;
+  if (--answer.parts != 0 || !call.client->alive) return;
+  if (answer.error.ok()) return answer.done(absl::OkStatus(), answer.offsets);
+  if (answer.some_done && !absl::IsUnknown(answer.error))
+    answer.error = absl::UnknownError(Cat("a part was appended: ", answer.error.message()));
+  answer.done(answer.error, {});
 }
 
 void SimDisk::End(Call call, SimFate fate) {
-  if (!call.status.ok()) return Refuse(call, call.status);
+  if (!call.status.ok()) return Tell(call, call.status);
   if (disk_full_ && fate != SimFate::kUnavailable) fate = SimFate::kDiskFull;
   // A store is a local disk: it fails, but it does not answer maybe.
   const bool is_log_call = !call.records.empty();
-  if (!is_log_call && (fate == SimFate::kReplyLost || fate == SimFate::kRequestLost)) fate = SimFate::kDone;
+  if (!is_log_call && fate != SimFate::kUnavailable && fate != SimFate::kDiskFull) fate = SimFate::kDone;
   if (is_log_call && call.client->cut_off && fate == SimFate::kDone) fate = SimFate::kReplyLost;
-  if (fate == SimFate::kUnavailable) return Refuse(call, absl::UnavailableError("the log is not reachable"));
+  if (fate == SimFate::kUnavailable) return Tell(call, absl::UnavailableError("the log is not reachable"));
   if (fate == SimFate::kDiskFull)
-    return Refuse(call, absl::ResourceExhaustedError("the disk of the log is full"));
-  if (fate == SimFate::kReplyLost || fate == SimFate::kRequestLost) {
-    unknown_.push_back({call.records, call.owner});
+    return Tell(call, absl::ResourceExhaustedError("the disk of the log is full"));
+  if (fate != SimFate::kDone) {
+    const auto happen = fate == SimFate::kCutShort ? static_cast<ptrdiff_t>(call.records.size() / 2) : 0;
+    unknown_.push_back({{call.records.begin() + happen, call.records.end()}, call.owner});
     if (unknown_.size() > kUnknownMax) unknown_.pop_front();
+    if (fate == SimFate::kCutShort) call.records.erase(call.records.begin() + happen, call.records.end());
   }
-  if (fate == SimFate::kRequestLost)
-    return Refuse(call, absl::UnknownError("the request or its answer was lost"));
   std::vector<Offset> offsets;
-  Happen(call, offsets);
-  if (fate == SimFate::kReplyLost) return Refuse(call, absl::UnknownError("the answer was lost"));
-  if (!call.client->alive) return;
-  if (call.append_done) call.append_done(absl::OkStatus(), offsets);
-  if (call.commit_done) call.commit_done(absl::OkStatus());
+  if (fate != SimFate::kRequestLost) offsets = Happen(call);
+  if (fate != SimFate::kDone) return Tell(call, absl::UnknownError("the request or its answer was lost"));
+  Tell(call, absl::OkStatus(), offsets);
 }
 
-void SimDisk::Happen(const Call& call, std::vector<Offset>& offsets) {
+std::vector<Offset> SimDisk::Happen(const Call& call) {
   Owned& owner = *call.owner;
   for (const StoreOp& op : call.ops) {
     Apply(op, owner.now);
     owner.unsynced.push_back(op);
   }
-  if (call.synced && !LANEWAY_PLANTED(kAckBeforeSync)) {
+  const bool syncs_store = call.synced && (!call.ops.empty() || !remote_);
+  if (syncs_store && !LANEWAY_PLANTED(kAckBeforeSync)) {
     for (const StoreOp& op : owner.unsynced) Apply(op, owner.synced);
     owner.unsynced.clear();
   }
-  if (!call.records.empty()) offsets = AppendNow(call.records, owner);
+  if (call.records.empty()) return {};
+  return AppendNow(call.records, owner);
 }
 
 std::vector<Offset> SimDisk::AppendNow(const std::vector<NewRecord>& records, const Owned& owner) {
@@ -156,10 +195,30 @@ std::vector<Offset> SimDisk::AppendNow(const std::vector<NewRecord>& records, co
 
 bool SimDisk::AppendLate(size_t index) {
   if (index >= unknown_.size()) return false;
+  for (const NewRecord& record : unknown_[index].records) {
+    if (!HasLeader(record.to)) return false;
+  }
   const Unknown late = std::move(unknown_[index]);
   unknown_.erase(unknown_.begin() + static_cast<ptrdiff_t>(index));
   (void)AppendNow(late.records, *late.owner);
   return true;
+}
+
+void SimDisk::SetLeader(TopicPartition partition, bool has_leader) {
+  if (Part* const part = Find(partition)) part->has_leader = has_leader;
+}
+
+bool SimDisk::HasLeader(TopicPartition partition) const {
+  const Part* const part = Find(partition);
+  return part == nullptr || part->has_leader;
+}
+
+std::vector<TopicPartition> SimDisk::AllPartitions() const {
+  std::vector<TopicPartition> all;
+  for (const auto& [topic, parts] : topics_) {
+    for (uint32_t partition = 0; partition < parts.size(); partition++) all.push_back({topic, partition});
+  }
+  return all;
 }
 
 void SimDisk::PowerLoss() {
@@ -248,8 +307,7 @@ void SimClient::Commit(std::vector<StoreOp> notes, std::vector<NewRecord> record
   call.client = alive_;
   call.ops = std::move(notes);
   call.records = std::move(records);
-  call.append_done = std::move(done);
-  disk_.Submit(std::move(call));
+  disk_.Submit(std::move(call), std::move(done));
 }
 
 void SimClient::Commit(std::vector<StoreOp> ops, Durability durability, CommitDone done) {
@@ -259,22 +317,32 @@ void SimClient::Commit(std::vector<StoreOp> ops, Durability durability, CommitDo
   call.client = alive_;
   call.ops = std::move(ops);
   call.synced = durability == Durability::kSynced;
-  call.commit_done = std::move(done);
-  disk_.Submit(std::move(call));
+  disk_.Submit(std::move(call), [done = std::move(done)](const absl::Status& status,
+                                                         std::span<const Offset>) { done(status); });
+}
+
+absl::StatusOr<SimDisk::Part*> SimClient::Reach(TopicPartition partition) const {
+  if (absl::Status reachable = Reachable(); !reachable.ok()) return reachable;
+  SimDisk::Part* const part = disk_.Find(partition);
+  if (part == nullptr) return NoSuch(partition);
+  if (watches_ != nullptr && !part->has_leader) return absl::UnavailableError("the partition has no leader");
+  return part;
 }
 
 absl::StatusOr<RecordBatch> SimClient::Read(TopicPartition partition, Offset from, size_t bytes_max) {
-  if (absl::Status reachable = Reachable(); !reachable.ok()) return reachable;
-  const SimDisk::Part* const part = disk_.Find(partition);
-  if (part == nullptr) return NoSuch(partition);
+  const auto reached = Reach(partition);
+  if (!reached.ok()) return reached.status();
+  const SimDisk::Part* const part = *reached;
   if (from < part->first || from > part->next()) {
     return absl::OutOfRangeError(Cat("offset ", from, " is outside of ", part->first, " to ", part->next()));
   }
+  Offset end = part->next();
+  if (watches_ != nullptr) end = seen_[partition];
   RecordBatch batch;
   batch.next_offset = from;
   size_t bytes = 0;
   for (auto at = part->records.begin() + static_cast<ptrdiff_t>(from - part->first);
-       at != part->records.end() && (batch.records.empty() || bytes < bytes_max); ++at) {
+       batch.next_offset < end && (batch.records.empty() || bytes < bytes_max); ++at) {
     const std::string_view all(*at->bytes);
     batch.records.push_back({batch.next_offset++, at->time, at->type, kSchemaVersion,
                              all.substr(at->key_at, at->key_bytes),
@@ -286,10 +354,33 @@ absl::StatusOr<RecordBatch> SimClient::Read(TopicPartition partition, Offset fro
 }
 
 absl::StatusOr<OffsetRange> SimClient::Range(TopicPartition partition) {
-  if (absl::Status reachable = Reachable(); !reachable.ok()) return reachable;
-  const SimDisk::Part* const part = disk_.Find(partition);
-  if (part == nullptr) return NoSuch(partition);
-  return OffsetRange{part->first, part->next()};
+  const auto part = Reach(partition);
+  if (!part.ok()) return part.status();
+  return OffsetRange{(*part)->first, (*part)->next()};
+}
+
+void SimClient::Follow() {
+  watches_ = std::make_shared<Watches>();
+  for (const TopicPartition partition : disk_.AllPartitions())
+    seen_[partition] = disk_.Find(partition)->next();
+}
+
+bool SimClient::Show(const std::function<size_t(size_t)>& more) {
+  if (!Reachable().ok() || watches_ == nullptr) return false;
+  std::vector<TopicPartition> moved;
+  bool left = false;
+  for (const TopicPartition partition : disk_.AllPartitions()) {
+    const SimDisk::Part& part = *disk_.Find(partition);
+    Offset& seen = seen_[partition];
+    seen = std::max(seen, part.first);
+    if (seen == part.next() || !part.has_leader) continue;
+    const size_t shown = more(part.next() - seen);
+    if (shown != 0) moved.push_back(partition);
+    seen += shown;
+    left |= seen != part.next();
+  }
+  watches_->Wake(moved);
+  return left;
 }
 
 absl::Status SimClient::EnsureTopic(Topic topic, uint32_t partitions) {
@@ -312,9 +403,9 @@ absl::StatusOr<uint32_t> SimClient::Partitions(Topic topic) {
 }
 
 absl::Status SimClient::Trim(TopicPartition partition, Offset below) {
-  if (absl::Status reachable = Reachable(); !reachable.ok()) return reachable;
-  SimDisk::Part* const part = disk_.Find(partition);
-  if (part == nullptr) return NoSuch(partition);
+  const auto reached = Reach(partition);
+  if (!reached.ok()) return reached.status();
+  SimDisk::Part* const part = *reached;
   if (below > part->next())
     return absl::OutOfRangeError(Cat("cannot trim below offset ", below, ": it ends earlier"));
   for (; part->first < below; part->first++) part->records.pop_front();
@@ -323,7 +414,8 @@ absl::Status SimClient::Trim(TopicPartition partition, Offset below) {
 
 std::unique_ptr<Watch> SimClient::WatchPartitions(std::vector<TopicPartition> partitions,
                                                   std::function<void()> wake) {
-  return disk_.watches_->Add(std::move(partitions), [client = alive_, wake = std::move(wake)] {
+  Watches& watches = watches_ != nullptr ? *watches_ : *disk_.watches_;
+  return watches.Add(std::move(partitions), [client = alive_, wake = std::move(wake)] {
     if (client->alive && !client->cut_off) wake();
   });
 }

@@ -3,11 +3,15 @@
 #include <memory>
 #include <utility>
 
+#include "fleet/planted.h"
+
 namespace laneway::log {
 
 void StoreThenLog::Commit(std::vector<StoreOp> notes, std::vector<NewRecord> records, AppendDone done) {
   auto waiting = std::make_shared<std::vector<NewRecord>>(std::move(records));
-  store_->Commit(std::move(notes), Durability::kSynced,
+  const Durability durability =
+      LANEWAY_PLANTED(kW1NotesUnsynced) ? Durability::kBuffered : Durability::kSynced;
+  store_->Commit(std::move(notes), durability,
                  [log = log_, waiting, done = std::move(done)](const absl::Status& noted) mutable {
                    if (!noted.ok() || waiting->empty()) return done(noted, {});
                    log->Append(std::move(*waiting), std::move(done));

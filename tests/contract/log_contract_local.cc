@@ -6,7 +6,8 @@ namespace laneway::log {
 const auto kMakerName = [](const testing::TestParamInfo<LogMaker>& made) { return made.param.name; };
 
 INSTANTIATE_TEST_SUITE_P(All, LogContract,
-                         testing::Values(EmbeddedMaker(), SimMaker(), FaultySimMaker(), MockKafkaMaker()),
+                         testing::Values(EmbeddedMaker(), SimMaker(), RemoteSimMaker(), FaultySimMaker(),
+                                         MockKafkaMaker()),
                          kMakerName);
 INSTANTIATE_TEST_SUITE_P(All, StoreContract, testing::Values(EmbeddedMaker(), SimMaker(), FaultySimMaker()),
                          kMakerName);

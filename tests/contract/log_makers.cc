@@ -49,8 +49,9 @@ class EmbeddedFixture final : public LogFixture {
 
 class SimFixture final : public LogFixture {
  public:
-  explicit SimFixture(bool faulty) : faulty_(faulty) {
+  explicit SimFixture(bool faulty, bool remote = false) : faulty_(faulty) {
     disk_.SetAutoComplete(true);
+    disk_.SetRemote(remote);
     Reopen();
   }
   Log& log() override { return faulty_ ? static_cast<Log&>(*faulty_log_) : *client_; }
@@ -83,6 +84,12 @@ LogMaker EmbeddedMaker() {
 LogMaker SimMaker() {
   return {.name = "Sim",
           .make = [] { return std::make_unique<SimFixture>(false); },
+          .no_threads = kOneThread,
+          .no_byte_bound = kNoBound};
+}
+LogMaker RemoteSimMaker() {
+  return {.name = "RemoteSim",
+          .make = [] { return std::make_unique<SimFixture>(false, true); },
           .no_threads = kOneThread,
           .no_byte_bound = kNoBound};
 }

@@ -33,6 +33,7 @@ struct LogMaker {
 
 LogMaker EmbeddedMaker();
 LogMaker SimMaker();
+LogMaker RemoteSimMaker();  // each partition's records by themselves, as on Kafka
 LogMaker FaultySimMaker();
 LogMaker MockKafkaMaker();  // librdkafka's mock cluster
 LogMaker KafkaMaker();      // a real broker

@@ -64,7 +64,7 @@ std::pair<Fleet::Role, size_t> Fleet::Anyone() {
 void Fleet::Start(Role role, size_t index) {
   Member& member = Of(role, index);
   if (member.alive() || member.gone) return;
-  member.proc = world_.Start(member.name);
+  member.proc = world_.Start(member.name, true);
   world_.Tell(HashBytes(member.name), [&] { return member.name + " starts"; });
   const ProcRef proc = member.proc;
   absl::Status status;
@@ -173,6 +173,7 @@ void Fleet::Heal() {
   healed_ = true;
   world_.disk().SetDiskFull(false);
   world_.disk().ForgetUnknown();
+  world_.FindLeaders(true);
   for (const auto& [role, index] : Everyone()) {
     Member& member = Of(role, index);
     if (!member.alive()) {

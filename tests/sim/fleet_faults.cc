@@ -63,9 +63,11 @@ void Fleet::PlanFaults() {
     world_.Tell(31, [] { return std::string("LATE append"); });
     checker_.ReadOn();
     checker_.reads_late = true;
-    world_.disk().AppendLate(world_.rng().Below(world_.disk().unknown()));
-    checker_.ReadOn();
+    world_.AppendLate();
     checker_.reads_late = false;
+  });
+  Often(rates.leaders_away, "fault: leaders away", [this, &rng] {
+    world_.LoseLeaders(rng.Below(4) == 0 ? rng.Between(1000, 20000) : rng.Between(50, 1000));
   });
   Often(rates.clock_step, "fault: clock step", [this] {
     const auto [role, index] = Anyone();

@@ -7,10 +7,10 @@
 namespace laneway::sim {
 
 std::string_view ProfileName(Profile profile) {
-  constexpr std::string_view kNames[kProfiles] = {"healthy", "dispatchers", "workers", "pauses",    "log",
-                                                  "power",   "zone",        "redrive", "retention", "deaf",
-                                                  "clocks",  "operators",   "names",   "phases",    "mixed",
-                                                  "storm",   "lanes",       "late",    "absent",    "gone"};
+  constexpr std::string_view kNames[kProfiles] = {
+      "healthy", "dispatchers", "workers", "pauses", "log",       "power", "zone",
+      "redrive", "retention",   "deaf",    "clocks", "operators", "names", "phases",
+      "mixed",   "storm",       "lanes",   "late",   "absent",    "gone",  "kafka"};
   return kNames[static_cast<size_t>(profile)];
 }
 
@@ -62,6 +62,10 @@ void HardTimes(Profile profile, Rng& rng, Plan& plan) {
     // One is large, so that it is given tasks for as long as nobody knows that it is away.
     plan.capacities.push_back(20), plan.work_ms += 100000, plan.files += 30;
     r.worker_away = 60, r.slow_append = 300;
+  } else if (profile == Profile::kKafka) {
+    r.leaders_away = 240, r.cut_short = 20, r.slow_fetch = 100, r.reply_lost = 20, r.request_lost = 20;
+    r.unavailable = 10, r.late_append = 120, r.worker_crash = 60, r.dispatcher_crash = 30;
+    r.election = 60, r.power_loss = 20;
   } else {
     plan.thefts = 600, plan.redrives = 500, plan.bad_scripts = 500;
     r.election = 200, r.slow_append = 200, r.request_lost = 20, r.late_append = 120, r.slow_look = 500;
@@ -131,9 +135,19 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
     case Profile::kLate:
     case Profile::kAbsent:
     case Profile::kGone:
+    case Profile::kKafka:
       HardTimes(profile, rng, plan);
       break;
   }
+}
+
+// Half of all fleets meet on Kafka, with what only happens there.
+void OnKafka(Rng& rng, Plan& plan) {
+  plan.kafka = plan.profile == Profile::kKafka || rng.Below(2) == 0;
+  if (!plan.kafka || plan.profile == Profile::kKafka || plan.profile == Profile::kHealthy) return;
+  if (rng.Below(2) == 0) plan.rates.leaders_away = static_cast<uint32_t>(rng.Between(10, 60));
+  if (rng.Below(2) == 0) plan.rates.slow_fetch = static_cast<uint32_t>(rng.Between(5, 30));
+  if (rng.Below(4) == 0) plan.rates.cut_short = static_cast<uint32_t>(rng.Between(5, 20));
 }
 
 }  // namespace
@@ -160,6 +174,7 @@ Plan MakePlan(uint64_t seed) {
   plan.redrives = static_cast<uint32_t>(rng.Below(3) == 0 ? 100 : 0);
   plan.put_backs = static_cast<uint32_t>(rng.Below(3) == 0 ? 100 : 0);
   FaultsOf(plan.profile, rng, plan);
+  OnKafka(rng, plan);
   return plan;
 }
 
@@ -170,7 +185,8 @@ std::string Describe(const Plan& plan) {
   return absl::StrCat("seed ", plan.seed, " (", std::string(ProfileName(plan.profile)), "): workers ",
                       capacities, ", lanes ", plan.lanes, ", partitions ", plan.partitions, ", files ",
                       plan.files, ", jobs ", plan.jobs, ", work for ", plan.work_ms / 1000, " s, retention ",
-                      plan.retention_ms / 1000, " s", plan.reordered_appends ? ", appends out of order" : "",
+                      plan.retention_ms / 1000, " s", plan.kafka ? ", on Kafka" : "",
+                      plan.reordered_appends ? ", appends out of order" : "",
                       plan.reject_late ? ", late successes rejected" : "");
 }
 

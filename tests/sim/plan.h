@@ -37,8 +37,9 @@ enum class Profile : uint8_t {
   kLate,         // workers out of reach for minutes, scripts that fail the second time, redrives
   kAbsent,       // workers that stay away for minutes or for ever, slow appends
   kGone,         // files taken out of the zone, elections, slow appends
+  kKafka,        // a log on several brokers, which come and go
 };
-inline constexpr size_t kProfiles = 20;
+inline constexpr size_t kProfiles = 21;
 std::string_view ProfileName(Profile profile);
 std::optional<Profile> ProfileNamed(std::string_view name);
 // The seed of this profile with this number.
@@ -59,6 +60,7 @@ struct Rates {
   uint32_t power_loss = 0;
   uint32_t disk_full = 0;
   uint32_t late_append = 0;
+  uint32_t leaders_away = 0;  // on Kafka: a broker goes, and a part of the partitions get another leader
   uint32_t clock_step = 0;
   uint32_t garbage = 0;
   // Per mille of the calls they concern.
@@ -66,8 +68,10 @@ struct Rates {
   uint32_t request_lost = 0;
   uint32_t unavailable = 0;
   uint32_t slow_append = 0;
-  uint32_t damaged = 0;    // lane records that arrive as bytes nobody can read
-  uint32_t slow_look = 0;  // what was seen in incoming/ is told much later
+  uint32_t cut_short = 0;   // on Kafka: the first records of an append happen, the others do not
+  uint32_t slow_fetch = 0;  // on Kafka: a reader sees what is new much later than others
+  uint32_t damaged = 0;     // lane records that arrive as bytes nobody can read
+  uint32_t slow_look = 0;   // what was seen in incoming/ is told much later
   uint32_t fs_error = 0;
   uint32_t fs_reply_lost = 0;
   uint32_t zone_wait = 50;  // others act in the middle of the zone's work
@@ -92,6 +96,9 @@ struct Plan {
   int64_t retention_ms = 0;   // of events; 0: for ever
   int64_t rescan_ms = 1000;
   uint32_t snapshot_every = 50;  // records
+  // The log is a cluster's: an append is not atomic over partitions, and a worker's notes are in another
+  // place than its events. Else all is one disk.
+  bool kafka = false;
   bool reordered_appends = false;
   bool reject_late = false;
   uint32_t redrives = 0;        // per mille of the dead, each time it is looked at

@@ -31,6 +31,8 @@ WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, W
           [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
             witness->OnRename(name, from, to, inode);
           }),
+      notes_first_(proc_->client.get(), proc_->client.get()),
+      journal_(world->plan().kafka ? static_cast<log::Journal*>(&notes_first_) : proc_->client.get()),
       ended_(std::move(ended)) {}
 
 worker::Now WorkerDriver::Time() const {
@@ -212,14 +214,14 @@ bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
 }
 
 void WorkerDriver::SendCommit(const worker::Commit& commit) {
-  proc_->client->Commit(worker::NoteOps(id_, *commit.batch),
-                        worker::EventRecords(*commit.batch, world_->plan().partitions),
-                        [this, token = commit.token](const absl::Status& status, std::span<const Offset>) {
-                          world_->Post(proc_, world_->rng().Delay(1, 30), [this, token, status] {
-                            core_->OnCommitted(token, status, Time());
-                            Pass();
-                          });
-                        });
+  journal_->Commit(worker::NoteOps(id_, *commit.batch),
+                   worker::EventRecords(*commit.batch, world_->plan().partitions),
+                   [this, token = commit.token](const absl::Status& status, std::span<const Offset>) {
+                     world_->Post(proc_, world_->rng().Delay(1, 30), [this, token, status] {
+                       core_->OnCommitted(token, status, Time());
+                       Pass();
+                     });
+                   });
 }
 
 void WorkerDriver::SendHeartbeat(const v1::Heartbeat& beat) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "log/store_then_log.h"
 #include "sim/witness.h"
 #include "sim/world.h"
 #include "worker/attempt_folders.h"
@@ -63,6 +64,8 @@ class WorkerDriver {
   IncarnationId incarnation_;
   StoreId store_;
   ProcFs fs_;
+  log::StoreThenLog notes_first_;
+  log::Journal* const journal_;
   std::unique_ptr<worker::Worker> core_;
   std::unique_ptr<log::Watch> watch_;
   Offset control_next_ = 0;

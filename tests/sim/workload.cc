@@ -42,7 +42,10 @@ Witness::Script ScriptOf(const ModelJob& job, uint32_t n, uint32_t attempt, uint
 }
 
 Workload::Workload(World* world, Checker* checker, std::vector<std::string> workers)
-    : world_(world), checker_(checker), workers_(std::move(workers)), client_(world->Start("client")) {}
+    : world_(world),
+      checker_(checker),
+      workers_(std::move(workers)),
+      client_(world->Start("client", false)) {}
 
 std::string Workload::Behaviour() {
   Rng& rng = world_->rng();

@@ -15,7 +15,9 @@ World::World(const Plan& plan, bool tracing)
     : plan_(plan),
       rng_(plan.seed ^ 0x5eed5eed5eed5eedULL),
       disk_([this] { return log_now(); }),
-      tracing_(tracing) {}
+      tracing_(tracing) {
+  disk_.SetRemote(plan.kafka);
+}
 
 void World::At(int64_t time, std::function<void()> run) {
   events_.push({std::max(time, now_), rng_.Next(), ++numbers_, std::move(run)});
@@ -48,7 +50,7 @@ void World::RunNested(int64_t until) {
   depth_--;
 }
 
-ProcRef World::Start(const std::string& name) {
+ProcRef World::Start(const std::string& name, bool reads) {
   auto proc = std::make_shared<Proc>();
   proc->name = name;
   proc->in_touch_since = now_;
@@ -59,8 +61,12 @@ ProcRef World::Start(const std::string& name) {
     happened = happened && rng_.Below(2) == 0;
     disk_.Complete(call.id, happened ? log::SimFate::kDone : log::SimFate::kUnavailable);
   }
-  if (on_appended) on_appended();
+  Appended();
   proc->client = disk_.Connect(name);
+  if (plan_.kafka && reads) {
+    proc->client->Follow();
+    followers_.push_back(proc);
+  }
   return proc;
 }
 
@@ -79,34 +85,108 @@ void World::CutOff(const ProcRef& proc, bool cut_off) {
   proc->cut_off = cut_off;
   proc->client->CutOff(cut_off);
   if (cut_off) proc->cut_off_since = now_;
-  if (!cut_off && now_ - proc->cut_off_since > 6000)
-    proc->in_touch_since = std::max(proc->in_touch_since, now_);
+  if (cut_off) return;
+  if (now_ - proc->cut_off_since > 6000) proc->in_touch_since = std::max(proc->in_touch_since, now_);
+  if (plan_.kafka) PlanFetch(proc);
 }
 
 // Every call that waits at the disk gets the moment at which it ends.
 void World::PumpDisk() {
   if (disk_.waiting() == 0) return;
-  for (const log::SimDisk::Waiting& call : disk_.ListWaiting()) {
-    if (call.id <= pumped_) continue;
+  for (const log::SimDisk::Waiting& call : disk_.ListWaiting(pumped_)) {
     pumped_ = call.id;
-    const std::string owner(call.owner);
     int64_t at = now_ + rng_.Delay(5, 60);
     if (faults() && rng_.PerMille(plan_.rates.slow_append)) at += rng_.Between(100, 20000);
     if (call.records > 0 && !plan_.reordered_appends) {
-      int64_t& until = appended_until_[owner];
-      at = until = std::max(at, until);
+      Order& order = OrderOf(call);
+      at = order.until = std::max(at, order.until);
     }
-    At(at, [this, id = call.id, owner] { Complete(id, owner); });
+    At(at, [this, call] { Complete(call, false); });
   }
 }
 
-void World::Complete(uint64_t id, const std::string& owner) {
-  const uint64_t before = disk_.appended();
-  disk_.Complete(id, FateOf(owner, false));
-  if (disk_.appended() != before && on_appended) on_appended();
+World::Order& World::OrderOf(const log::SimDisk::Waiting& call) {
+  return orders_[{std::string(call.owner), plan_.kafka ? call.to : log::TopicPartition{}}];
 }
 
-log::SimFate World::FateOf(const std::string&, bool) {
+void World::Complete(const log::SimDisk::Waiting& call, bool was_held) {
+  const bool has_leader = call.records == 0 || !leader_back_.contains(call.to);
+  const bool gives_up = !has_leader && rng_.Below(3) == 0;
+  if (!gives_up && (!has_leader || IsBehindHeld(call, was_held))) return Hold(call);
+  const uint64_t before = disk_.appended();
+  disk_.Complete(call.id, gives_up ? FateWithoutLeader() : Fate());
+  if (disk_.appended() != before) Appended();
+}
+
+bool World::IsBehindHeld(const log::SimDisk::Waiting& call, bool was_held) {
+  return plan_.kafka && !plan_.reordered_appends && !was_held && call.records > 0 &&
+         now_ < OrderOf(call).held_until;
+}
+
+void World::Hold(const log::SimDisk::Waiting& call) {
+  const auto back = leader_back_.find(call.to);
+  Order& order = OrderOf(call);
+  order.until = std::max({order.until, now_, back == leader_back_.end() ? 0 : back->second}) + 1;
+  order.held_until = order.until;
+  At(order.until, [this, call] { Complete(call, true); });
+}
+
+// Its client waited too long: it was replicated, or is cut off and was never to be read.
+log::SimFate World::FateWithoutLeader() {
+  Count("fault: append without a leader given up");
+  return rng_.Below(2) == 0 ? log::SimFate::kReplyLost : log::SimFate::kRequestLost;
+}
+
+void World::AppendLate() {
+  if (disk_.AppendLate(rng_.Below(disk_.unknown()))) Appended();
+}
+
+void World::LoseLeaders(int64_t ms) {
+  for (const log::TopicPartition partition : disk_.AllPartitions()) {
+    if (rng_.Below(3) != 0) continue;
+    int64_t& back = leader_back_[partition];
+    back = std::max(back, now_ + rng_.Between(ms / 2, ms));
+    disk_.SetLeader(partition, false);
+    Tell(HashBytes(log::TopicName(partition.topic)) + partition.partition, [&] {
+      return absl::StrCat(std::string(log::TopicName(partition.topic)), "/", partition.partition,
+                          " has no leader for ", back - now_, " ms");
+    });
+    At(back, [this] { FindLeaders(false); });
+  }
+}
+
+void World::FindLeaders(bool all) {
+  std::erase_if(leader_back_, [&](const auto& away) {
+    if (!all && away.second > now_) return false;
+    disk_.SetLeader(away.first, true);
+    return true;
+  });
+  Appended();
+}
+
+void World::Appended() {
+  if (on_appended) on_appended();
+  std::erase_if(followers_, [](const ProcRef& proc) { return !proc->alive; });
+  for (const ProcRef& proc : followers_) PlanFetch(proc);
+}
+
+// When it sees more of the log, and how much: two readers seldom see the same.
+void World::PlanFetch(const ProcRef& proc) {
+  if (std::exchange(proc->fetches, true)) return;
+  int64_t delay = rng_.Delay(5, 60);
+  if (faults() && rng_.PerMille(plan_.rates.slow_fetch)) {
+    Count("fault: fetch slow");
+    delay += rng_.Between(100, 3000);
+  }
+  At(now_ + delay, [this, proc] {
+    proc->fetches = false;
+    const bool more = proc->client->Show(
+        [this](size_t unseen) { return rng_.Below(4) == 0 ? rng_.Below(unseen + 1) : unseen; });
+    if (more) PlanFetch(proc);
+  });
+}
+
+log::SimFate World::Fate() {
   if (!faults()) return log::SimFate::kDone;
   const Rates& rates = plan_.rates;
   const auto fate = [&](uint32_t chance, std::string_view name) {
@@ -116,6 +196,7 @@ log::SimFate World::FateOf(const std::string&, bool) {
   };
   if (fate(rates.reply_lost, "fault: reply lost")) return log::SimFate::kReplyLost;
   if (fate(rates.request_lost, "fault: request lost")) return log::SimFate::kRequestLost;
+  if (fate(rates.cut_short, "fault: append cut short")) return log::SimFate::kCutShort;
   if (fate(rates.unavailable, "fault: append refused")) return log::SimFate::kUnavailable;
   return log::SimFate::kDone;
 }

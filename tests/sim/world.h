@@ -38,6 +38,7 @@ struct Proc {
   int64_t cut_off_since = 0;
   int64_t in_touch_since = 0;  // neither cut off nor paused for long since then
   std::unique_ptr<log::SimClient> client;
+  bool fetches = false;  // what it is to see next is planned
 };
 using ProcRef = std::shared_ptr<Proc>;
 
@@ -70,13 +71,19 @@ class World {
   void RunNested(int64_t until);
   bool nested_too_deep() const { return depth_ >= 4; }
 
-  ProcRef Start(const std::string& name);
+  // `reads`: of the log; on Kafka it follows it.
+  ProcRef Start(const std::string& name, bool reads);
   void Kill(const ProcRef& proc);
   void Pause(const ProcRef& proc, int64_t ms);
   void CutOff(const ProcRef& proc, bool cut_off);
 
   // Called after records were appended.
   std::function<void()> on_appended;
+  // One of the appends that were answered UNKNOWN arrives now, or once more.
+  void AppendLate();
+  // A broker goes: some partitions are without a leader for about so long.
+  void LoseLeaders(int64_t ms);
+  void FindLeaders(bool all);
 
   // The story. `text` is made only when somebody reads it.
   template <class Text>
@@ -109,9 +116,21 @@ class World {
       return number > other.number;
     }
   };
+  // Appends of one client come in their order; on Kafka, in each partition. Whoever comes behind one that
+  // waits for a leader waits as well.
+  struct Order {
+    int64_t until = 0;
+    int64_t held_until = 0;
+  };
   void PumpDisk();
-  void Complete(uint64_t id, const std::string& owner);
-  log::SimFate FateOf(const std::string& owner, bool dead);
+  Order& OrderOf(const log::SimDisk::Waiting& call);
+  void Complete(const log::SimDisk::Waiting& call, bool was_held);
+  bool IsBehindHeld(const log::SimDisk::Waiting& call, bool was_held);
+  void Hold(const log::SimDisk::Waiting& call);
+  log::SimFate FateWithoutLeader();
+  log::SimFate Fate();
+  void Appended();
+  void PlanFetch(const ProcRef& proc);
   void Line(std::string text);
 
   const Plan plan_;
@@ -122,8 +141,10 @@ class World {
   int depth_ = 0;
   uint64_t numbers_ = 0;
   std::priority_queue<Event> events_;
-  uint64_t pumped_ = 0;                            // ids of the disk's calls up to here are planned
-  std::map<std::string, int64_t> appended_until_;  // by owner: appends of one client come in their order
+  uint64_t pumped_ = 0;  // ids of the disk's calls up to here are planned
+  std::map<std::pair<std::string, log::TopicPartition>, Order> orders_;  // by owner
+  std::map<log::TopicPartition, int64_t> leader_back_;                   // those without a leader
+  std::vector<ProcRef> followers_;
   bool tracing_ = false;
   uint64_t hash_ = 0;
   std::deque<std::string> lines_;

@@ -208,6 +208,196 @@ TEST_F(SimLogTest, TimesComeFromTheSimulatorAndNeverRunBackwards) {
   EXPECT_EQ(batch->records[2].time.ms, 2000);
 }
 
+// As on Kafka: each partition's records by themselves.
+class RemoteSimLogTest : public SimLogTest {
+ protected:
+  RemoteSimLogTest() {
+    EXPECT_TRUE(client_->EnsureTopic(Topic::kEvents, 2).ok());
+    disk_.SetRemote(true);
+  }
+  // "a" and "c" into one partition, "b" into the other.
+  void AppendToBoth() {
+    client_->Append({{kEvents0, RecordType::kEvent, "", "a"},
+                     {kEvents1, RecordType::kEvent, "", "b"},
+                     {kEvents0, RecordType::kEvent, "", "c"}},
+                    [this](const absl::Status& status, std::span<const Offset> offsets) {
+                      answers_.push_back(absl::StatusCodeToString(status.code()));
+                      for (const Offset offset : offsets) answers_.push_back(std::to_string(offset));
+                    });
+  }
+  size_t Records(TopicPartition partition) { return client_->Range(partition)->next; }
+
+  static constexpr TopicPartition kEvents1{Topic::kEvents, 1};
+};
+
+TEST_F(RemoteSimLogTest, AnAppendReachesEachPartitionByItselfAndIsAnsweredWhenAllHave) {
+  AppendToBoth();
+  ASSERT_EQ(disk_.waiting(), 2u);
+  EXPECT_EQ(disk_.ListWaiting()[0].to, kEvents0);
+  EXPECT_EQ(disk_.ListWaiting()[0].records, 2u);
+  const uint64_t of_events0 = disk_.ListWaiting()[0].id;
+  EXPECT_EQ(disk_.ListWaiting(of_events0).size(), 1u);
+  EXPECT_TRUE(disk_.Complete(disk_.ListWaiting()[1].id));
+  EXPECT_TRUE(answers_.empty());
+  EXPECT_EQ(Records(kEvents1), 1u);
+  EXPECT_EQ(Records(kEvents0), 0u);
+  EXPECT_TRUE(disk_.Complete(of_events0));
+  EXPECT_THAT(answers_, ElementsAre("OK", "0", "0", "1"));
+  EXPECT_THAT(Values(*client_), ElementsAre("a", "c"));
+}
+
+TEST_F(RemoteSimLogTest, TheAnswerIsOkOnlyWhenAllIsDoneAndARefusalOnlyWhenNothingIs) {
+  const struct {
+    SimFate first, second;
+    const char* answer;
+  } rows[] = {{SimFate::kDone, SimFate::kReplyLost, "UNKNOWN"},
+              {SimFate::kDone, SimFate::kUnavailable, "UNKNOWN"},
+              {SimFate::kUnavailable, SimFate::kDone, "UNKNOWN"},
+              {SimFate::kUnavailable, SimFate::kRequestLost, "UNKNOWN"},
+              {SimFate::kRequestLost, SimFate::kDiskFull, "UNKNOWN"},
+              {SimFate::kUnavailable, SimFate::kUnavailable, "UNAVAILABLE"},
+              {SimFate::kDiskFull, SimFate::kUnavailable, "RESOURCE_EXHAUSTED"}};
+  for (const auto& row : rows) {
+    answers_.clear();
+    AppendToBoth();
+    disk_.CompleteNext(row.first);
+    EXPECT_TRUE(answers_.empty());
+    disk_.CompleteNext(row.second);
+    EXPECT_THAT(answers_, ElementsAre(row.answer));
+  }
+}
+
+TEST_F(RemoteSimLogTest, APartThatWasLostArrivesLateWithoutTheOthers) {
+  AppendToBoth();
+  disk_.CompleteNext(SimFate::kDone);
+  disk_.CompleteNext(SimFate::kRequestLost);
+  ASSERT_EQ(disk_.unknown(), 1u);
+  EXPECT_EQ(Records(kEvents1), 0u);
+  EXPECT_TRUE(disk_.AppendLate(0));
+  EXPECT_EQ(Records(kEvents1), 1u);
+  EXPECT_EQ(Records(kEvents0), 2u);
+  EXPECT_EQ(answers_.size(), 1u);
+}
+
+TEST_F(RemoteSimLogTest, APartMayBeCutShortAndItsRestArrivesLater) {
+  AppendToBoth();
+  disk_.CompleteNext(SimFate::kCutShort);
+  disk_.CompleteNext(SimFate::kDone);
+  EXPECT_THAT(answers_, ElementsAre("UNKNOWN"));
+  EXPECT_THAT(Values(*client_), ElementsAre("a"));
+  EXPECT_TRUE(disk_.AppendLate(0));
+  EXPECT_THAT(Values(*client_), ElementsAre("a", "c"));
+}
+
+TEST_F(RemoteSimLogTest, AnAppendSyncsNoStore) {
+  for (const bool remote : {true, false}) {
+    disk_.SetRemote(remote);
+    Put(*client_, "k", "buffered", Durability::kBuffered);
+    Append(*client_, "x");
+    disk_.CompleteAll();
+    disk_.PowerLoss();
+    EXPECT_EQ(client_->Get("k")->has_value(), !remote);
+  }
+}
+
+TEST_F(RemoteSimLogTest, AJournalCommitStaysWhole) {
+  client_->Commit({{StoreOp::Kind::kPut, "note", "1"}},
+                  {{kEvents0, RecordType::kEvent, "", "a"}, {kEvents1, RecordType::kEvent, "", "b"}},
+                  Note("x"));
+  EXPECT_EQ(disk_.waiting(), 1u);
+  disk_.CompleteNext(SimFate::kUnavailable);
+  EXPECT_THAT(answers_, ElementsAre("x:UNAVAILABLE"));
+  EXPECT_EQ(*client_->Get("note"), std::nullopt);
+}
+
+// As a consumer of Kafka.
+class FollowerTest : public SimLogTest {
+ protected:
+  FollowerTest() {
+    disk_.SetAutoComplete(true);
+    Append(*client_, "a");
+    reader_->Follow();
+    watch_ = reader_->WatchPartitions({kEvents0}, [this] { wakes_++; });
+  }
+  bool Show(size_t more) {
+    return reader_->Show([more](size_t unseen) { return std::min(more, unseen); });
+  }
+
+  std::unique_ptr<SimClient> reader_ = disk_.Connect("reader");
+  std::unique_ptr<Watch> watch_;
+  int wakes_ = 0;
+};
+
+TEST_F(FollowerTest, SeesWhatThereIsAtFirstAndLaterWhatItWasShown) {
+  EXPECT_THAT(Values(*reader_), ElementsAre("a"));
+  Append(*client_, "b");
+  Append(*client_, "c");
+  EXPECT_THAT(Values(*reader_), ElementsAre("a"));
+  EXPECT_EQ(reader_->Range(kEvents0)->next, 3u);
+  for (const Offset at : {1u, 2u, 3u}) {
+    const auto beyond = reader_->Read(kEvents0, at, 100);  // what it has not seen yet is no error
+    ASSERT_TRUE(beyond.ok()) << beyond.status();
+    EXPECT_TRUE(beyond->records.empty());
+    EXPECT_EQ(beyond->next_offset, at);
+  }
+  EXPECT_TRUE(absl::IsOutOfRange(reader_->Read(kEvents0, 4, 100).status()));
+  EXPECT_TRUE(Show(1));
+  EXPECT_THAT(Values(*reader_), ElementsAre("a", "b"));
+  EXPECT_THAT(Values(*client_), ElementsAre("a", "b", "c")) << "two readers, two ends";
+  EXPECT_FALSE(Show(1));
+  EXPECT_THAT(Values(*reader_), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(FollowerTest, IsWokenWhenItsOwnViewMoves) {
+  Append(*client_, "b");
+  EXPECT_EQ(wakes_, 0);
+  EXPECT_TRUE(Show(0));
+  EXPECT_EQ(wakes_, 0);
+  EXPECT_FALSE(Show(1));
+  EXPECT_EQ(wakes_, 1);
+  EXPECT_FALSE(Show(1));
+  EXPECT_EQ(wakes_, 1);
+}
+
+TEST_F(FollowerTest, ACutOffOneIsShownNothing) {
+  Append(*client_, "b");
+  reader_->CutOff(true);
+  EXPECT_FALSE(Show(1));
+  reader_->CutOff(false);
+  EXPECT_THAT(Values(*reader_), ElementsAre("a"));
+  EXPECT_FALSE(Show(1));
+  EXPECT_THAT(Values(*reader_), ElementsAre("a", "b"));
+}
+
+TEST_F(FollowerTest, WhatWasTrimmedUnseenIsNotReadAsEmpty) {
+  Append(*client_, "b");
+  Append(*client_, "c");
+  ASSERT_TRUE(client_->Trim(kEvents0, 2).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(reader_->Read(kEvents0, 1, 100).status()));
+  EXPECT_TRUE(reader_->Read(kEvents0, 2, 100)->records.empty());
+  Show(1);
+  EXPECT_EQ(reader_->Read(kEvents0, 2, 100)->records.size(), 1u);
+}
+
+TEST_F(FollowerTest, APartitionWithoutALeaderCannotBeReadUntilItHasOneAgain) {
+  disk_.SetLeader(kEvents0, false);
+  EXPECT_FALSE(disk_.HasLeader(kEvents0));
+  EXPECT_TRUE(absl::IsUnavailable(reader_->Read(kEvents0, 0, 100).status()));
+  EXPECT_TRUE(absl::IsUnavailable(reader_->Range(kEvents0).status()));
+  disk_.SetAutoComplete(false);
+  Append(*client_, "b");
+  disk_.CompleteNext(SimFate::kReplyLost);  // it was replicated; its client has given up
+  EXPECT_FALSE(disk_.AppendLate(0)) << "nobody takes it";
+  EXPECT_FALSE(Show(1));
+  EXPECT_EQ(wakes_, 0);
+  disk_.SetLeader(kEvents0, true);
+  EXPECT_THAT(Values(*reader_), ElementsAre("a"));
+  EXPECT_FALSE(Show(1));
+  EXPECT_EQ(wakes_, 1);
+  EXPECT_THAT(Values(*reader_), ElementsAre("a", "b"));
+  EXPECT_TRUE(disk_.AppendLate(0));
+}
+
 // FaultyLog over it.
 struct FaultRun {
   std::vector<std::string> answers;
