@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<KafkaCursor>> KafkaCursor::Start(std::shared_ptr<
   std::unique_ptr<KafkaCursor> cursor(new KafkaCursor);
   cursor->handle_ = std::move(handle);
   cursor->partition_ = partition;
-  cursor->first_ = cursor->next_ = cursor->read_to_ = from;
+  cursor->first_ = cursor->next_ = cursor->read_to_ = cursor->told_ = from;
   cursor->recent_bytes_max_ = recent_bytes_max;
   cursor->on_ready_ = std::move(on_ready);
   rd_kafka_topic_t* const topic = cursor->handle_->TopicOf(partition.topic);
@@ -85,12 +85,11 @@ void KafkaCursor::Take(Offset from, size_t bytes_max, RecordBatch* batch) {
 }
 
 bool KafkaCursor::LookAhead() {
-  const Offset before = next_;
   uint64_t ahead = 0;
   for (auto block = blocks_.rbegin(); block != blocks_.rend() && (*block)->next > read_to_; ++block)
     ahead += (*block)->bytes;
   while (ahead < kAheadBytes && Pull()) ahead += blocks_.empty() ? 0 : blocks_.back()->bytes;
-  return next_ > before || error_ != RD_KAFKA_RESP_ERR_NO_ERROR;
+  return std::exchange(told_, next_) < next_ || error_ != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 // What librdkafka has fetched, as far as it goes. False: nothing.

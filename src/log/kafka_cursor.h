@@ -41,7 +41,8 @@ class KafkaCursor {
 
   // Adds records from `from` on, of what was read and what has come, about bytes_max bytes.
   void Take(Offset from, size_t bytes_max, RecordBatch* batch);
-  // Looks at what has come, as far as there is room for what nobody has read. True: records, or the end of
+  // Looks at what has come, as far as there is room for what nobody has read. True: news since the last
+  // look (a reader may have taken it meanwhile, but others watch too), or the end of
   // the stream. (librdkafka puts marks of its own into the queue, too; and it tells only of what comes into
   // an empty one.)
   bool LookAhead();
@@ -92,6 +93,7 @@ class KafkaCursor {
   Offset first_ = 0;
   Offset next_ = 0;
   Offset read_to_ = 0;  // somebody has read up to here
+  Offset told_ = 0;     // those who watch were told of what lies before this, whoever read it first
   LogTime newest_;
   uint64_t record_bytes_ = 256;  // about what one takes, of the last block
   rd_kafka_resp_err_t error_ = RD_KAFKA_RESP_ERR_NO_ERROR;

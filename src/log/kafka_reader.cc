@@ -51,18 +51,21 @@ std::vector<KafkaReader::Partition*> KafkaReader::All() {
   return all;
 }
 
-absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaReader::HandleOf(Which which) {
+absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaReader::HandleOf(Which which, Topic topic) {
   const std::lock_guard lock(handles_mutex_);
-  if (handles_[which] == nullptr) {
+  std::shared_ptr<KafkaHandle>& handle = handles_[which == kHistory        ? kHistories
+                                                  : topic == Topic::kLanes ? kLaneTails
+                                                                           : kTails];
+  if (handle == nullptr) {
     auto made = KafkaHandle::Make(KafkaRole::kReader, options_, causes_, bell_, nullptr);
     if (!made.ok()) return made.status();
-    handles_[which] = *std::move(made);
+    handle = *std::move(made);
   }
-  return handles_[which];
+  return handle;
 }
 
 absl::Status KafkaReader::Move(Partition& partition, Which which, Offset from) {
-  auto handle = HandleOf(which);
+  auto handle = HandleOf(which, partition.name.topic);
   if (!handle.ok()) return handle.status();
   partition.cursors[which].reset();  // a consumer has one stream of a partition
   moved_++;
@@ -248,7 +251,7 @@ void KafkaReader::Unfollow(const std::vector<TopicPartition>& partitions) {
 
 KafkaReader::Clock::time_point KafkaReader::Serve(Watches* watches) {
   server_ = std::this_thread::get_id();
-  std::array<std::shared_ptr<KafkaHandle>, 2> handles;
+  std::array<std::shared_ptr<KafkaHandle>, kConsumers> handles;
   {
     const std::lock_guard lock(handles_mutex_);
     handles = handles_;
@@ -357,12 +360,12 @@ void KafkaReader::LetGo(Clock::time_point now) {
     if (history != nullptr && now - history->used_at() > kHistoryIdle) history.reset();
     std::unique_ptr<KafkaCursor>& tail = partition->cursors[kTail];
     if (tail != nullptr && partition->watchers == 0 && now - tail->used_at() > kTailIdle) tail.reset();
-    if (history != nullptr) handle_used_at_[kHistory] = now;
+    if (history != nullptr) histories_used_at_ = now;
   }
   std::shared_ptr<KafkaHandle> unused;
   const std::lock_guard lock(handles_mutex_);
-  if (handles_[kHistory] != nullptr && now - handle_used_at_[kHistory] > kTailIdle)
-    unused.swap(handles_[kHistory]);
+  if (handles_[kHistories] != nullptr && now - histories_used_at_ > kTailIdle)
+    unused.swap(handles_[kHistories]);
 }
 
 void KafkaReader::Close() {

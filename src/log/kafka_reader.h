@@ -3,7 +3,8 @@
 //
 // Role:       turns Read(partition, offset), which may name any place, into librdkafka's streams. Each
 //             partition has a *tail* cursor, which goes on where somebody reads on, and a *history* cursor
-//             for those who read elsewhere meanwhile. All tails share one consumer, all histories another,
+//             for those who read elsewhere meanwhile. Tails share a consumer, those of lanes another: a
+//             fetch names all partitions of its consumer, and lanes are many. All histories share a third,
 //             which lives while it is used.
 // Invariants: (1) a cursor's window is a run of records without holes: from its first to the next to be
 //             fetched; (2) the tail of a partition somebody watches is not moved away once it was read; (3)
@@ -68,6 +69,7 @@ class KafkaReader {
 
  private:
   enum Which : uint8_t { kTail, kHistory };
+  enum Consumer : uint8_t { kTails, kLaneTails, kHistories, kConsumers };
   struct Partition {
     explicit Partition(TopicPartition of) : name(of) {}
     const TopicPartition name;
@@ -88,7 +90,7 @@ class KafkaReader {
   Partition& Of(TopicPartition partition);
   absl::StatusOr<KafkaCursor*> CursorAt(Partition& partition, Offset from);
   absl::Status Move(Partition& partition, Which which, Offset from);
-  absl::StatusOr<std::shared_ptr<KafkaHandle>> HandleOf(Which which);
+  absl::StatusOr<std::shared_ptr<KafkaHandle>> HandleOf(Which which, Topic topic);
   static bool Followed(const Partition& partition, const KafkaCursor& cursor);
   Clock::time_point AsOf(const Partition& partition, const KafkaCursor& cursor,
                          Clock::time_point called) const;
@@ -117,7 +119,7 @@ class KafkaReader {
   std::shared_mutex partitions_mutex_;
   std::map<TopicPartition, std::unique_ptr<Partition>> partitions_;  // never removed
   std::mutex handles_mutex_;
-  std::array<std::shared_ptr<KafkaHandle>, 2> handles_;
+  std::array<std::shared_ptr<KafkaHandle>, kConsumers> handles_;
 
   std::mutex dirty_mutex_;  // taken under librdkafka's locks: nothing is called while it is held
   std::vector<Partition*> dirty_;
@@ -126,7 +128,7 @@ class KafkaReader {
   bool asking_ = false;  // this and what follows: the log's thread
   Clock::time_point ask_at_{};
   Clock::time_point let_go_at_{};
-  std::array<Clock::time_point, 2> handle_used_at_{};
+  Clock::time_point histories_used_at_{};
   std::atomic<uint64_t> moved_{0};
 };
 

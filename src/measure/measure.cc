@@ -98,11 +98,19 @@ v1::Event Job(const JobId& id, const std::string& handler, uint32_t tasks) {
   return event;
 }
 
+void Tell(const MeasureOptions& options, const std::string& line) {
+  if (options.progress) options.progress(line);
+}
+
 // Keeps the fleet busy: submits until `count` tasks are in, never more than `window` ahead of what has ended.
 class Feeder {
  public:
   Feeder(node::Node& fleet, std::string handler, uint64_t count, uint32_t tasks_per_job)
-      : fleet_(fleet), handler_(std::move(handler)), count_(count), tasks_per_job_(tasks_per_job) {}
+      : fleet_(fleet),
+        handler_(std::move(handler)),
+        count_(count),
+        tasks_per_job_(tasks_per_job),
+        before_(AllEnded()) {}
 
   absl::Status Run(uint64_t window, const std::function<void(uint64_t)>& progress) {
     const uint32_t partitions = fleet_.fold().ledger().partitions();
@@ -136,7 +144,8 @@ class Feeder {
   }
 
  private:
-  uint64_t Ended() const {
+  uint64_t Ended() const { return AllEnded() - before_; }
+  uint64_t AllEnded() const {
     const auto ended = fleet_.View().tasks_ended;
     return ended[static_cast<size_t>(TaskState::kSucceeded)] + ended[static_cast<size_t>(TaskState::kDead)];
   }
@@ -145,11 +154,19 @@ class Feeder {
   const std::string handler_;
   const uint64_t count_;
   const uint32_t tasks_per_job_;
+  const uint64_t before_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::atomic<int> appends_{0};
   absl::Status failed_;
 };
+
+// Topics that were just made, connections and a broker's just-in-time compiler cost the first tasks seconds.
+absl::Status WarmUp(node::Node& fleet, const MeasureOptions& options, const std::string& handler) {
+  if (options.brokers.empty()) return absl::OkStatus();
+  Tell(options, "warms up");
+  return Feeder(fleet, handler, 5000, 1).Run(500, nullptr);
+}
 
 struct Cost {
   Steady::time_point begun = Steady::now();
@@ -162,10 +179,6 @@ std::string CostJson(const Cost& cost, double tasks) {
       "\"seconds\": %.3f, \"per_second\": %.0f, \"cpu_us_each\": %.1f, \"cpu_seconds_per_1000\": %.4f, "
       "\"cores_used\": %.2f, \"memory_peak_mib\": %.0f",
       seconds, tasks / seconds, cpu / tasks * 1e6, cpu / tasks * 1000, cpu / seconds, PeakResidentMib());
-}
-
-void Tell(const MeasureOptions& options, const std::string& line) {
-  if (options.progress) options.progress(line);
 }
 
 }  // namespace
@@ -182,6 +195,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const double idle_mib = ResidentMib();
+  if (absl::Status status = WarmUp(**fleet, options, "noop"); !status.ok()) return status;
   Tell(options, absl::StrCat(count, " no-op tasks, submitted and processed at the same time"));
   const Cost cost;
   Feeder feeder(**fleet, "noop", count, std::max(1U, options.tasks_per_job));
@@ -247,6 +261,7 @@ absl::StatusOr<std::string> MeasureLatency(const MeasureOptions& options) {
   auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const uint64_t count = options.count != 0 ? options.count : 2000;
+  if (absl::Status status = WarmUp(**fleet, options, "noop"); !status.ok()) return status;
   StartWatch watch;
   (*fleet)->fold_loop().Call([&] { (*fleet)->fold().AddListener(&watch); });
   log::Log& log = (*fleet)->backend().LogAs("bench");
@@ -280,7 +295,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   Tell(options, "raw limit: posix_spawn of /bin/true from two threads");
   const double raw = RawSpawnsPerSecond(3);
   MeasureOptions wider = options;
-  if (wider.capacity == 0) wider.capacity = 4;
+  if (wider.capacity == 0) wider.capacity = 16;  // so that tasks share syncs
   auto configured = FleetIn(room.path(), wider, false);
   if (!configured.ok()) return configured.status();
   auto fleet = StartFleet(std::move(*configured));

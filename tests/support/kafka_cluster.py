@@ -150,6 +150,8 @@ class Cluster:
             "transaction.state.log.num.partitions=4", "share.coordinator.state.topic.replication.factor=%d" % many,
             "share.coordinator.state.topic.min.isr=1", "group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=500",
             "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500", "log.cleaner.backoff.ms=200",
+            # each partition maps two of these, and the kernel fills what it maps with zeros: with the default of 10 MiB that was 40 % of the time
+            "log.index.size.max.bytes=262144",
             "auto.create.topics.enable=true",  # so that a client that makes topics by accident is found out
         ]
         if self.sasl:
@@ -288,10 +290,13 @@ def start_detached(arguments):
     words = [sys.executable, "-B", os.path.abspath(__file__), "serve", folder, "--brokers", str(arguments.brokers), "--socket",
              "--memory", arguments.memory]
     words += [flag for flag, wanted in (("--sasl", arguments.sasl), ("--acl", arguments.acl)) if wanted]
-    server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, text=True)
-    facts = server.stdout.readline()
-    if not facts:
-        sys.exit("error: the brokers did not start")
+    with tempfile.TemporaryFile("w+") as errors:  # of its own: who reads ours would wait until the brokers end
+        server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, text=True)
+        facts = server.stdout.readline()
+        if not facts:
+            server.wait()
+            errors.seek(0)
+            sys.exit(errors.read() + "error: the brokers did not start")
     print(facts, end="")
 
 
