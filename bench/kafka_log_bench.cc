@@ -9,14 +9,11 @@
 //
 // Only the figures of one run are comparable: the broker shares the processors.
 #include <librdkafka/rdkafka.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -25,10 +22,13 @@
 #include <vector>
 
 #include "log/kafka.h"
+#include "measure/raw.h"
 
 namespace laneway::log {
 namespace {
 
+using measure::CpuSeconds;
+using measure::ResidentMib;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kValueBytes = 200;
@@ -36,23 +36,6 @@ constexpr uint32_t kPartitions = 8;
 constexpr size_t kInFlightMax = 100'000;  // records
 
 double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-double ResidentMiB() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmRSS:")) return std::strtod(line.c_str() + 6, nullptr) / 1024;
-  }
-  return 0;
-}
 
 [[noreturn]] void Die(const std::string& what) {
   std::cerr << what << "\n";
@@ -325,7 +308,7 @@ void Idle(const std::string& brokers, const std::string& prefix) {
   const auto start = Clock::now();
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds_each));
   figures["idle_cpu_percent"] = (CpuSeconds() - cpu) / Since(start) * 100;
-  figures["idle_resident_mib"] = ResidentMiB();  // of the whole program: only when nothing else ran before
+  figures["idle_resident_mib"] = ResidentMib();  // of the whole program: only when nothing else ran before
 }
 
 int Main(int argc, char** argv) {

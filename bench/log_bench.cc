@@ -3,7 +3,6 @@
 //
 //   log_bench [folder] [seconds for each figure]     default: a new folder below /var/tmp, 2 s
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -22,35 +20,21 @@
 #include <vector>
 
 #include "log/embedded.h"
+#include "measure/raw.h"
 #include "rocksdb/db.h"
 #include "rocksdb/write_batch.h"
 
 namespace laneway::log {
 namespace {
 
+using measure::CpuSeconds;
+using measure::ResidentMib;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kValueBytes = 200;
 constexpr size_t kWindow = 64;  // appends in flight of one thread
 
 double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double CpuSeconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-double ResidentMiB() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmRSS:")) return std::strtod(line.c_str() + 6, nullptr) / 1024;
-  }
-  return 0;
-}
 
 void Die(const std::string& what) {
   std::cerr << what << "\n";
@@ -217,7 +201,7 @@ int Main(int argc, char** argv) {
   std::filesystem::create_directories(folder);
   {
     const auto engine = OpenEngine(folder);
-    figures["idle_resident_mib"] = ResidentMiB();
+    figures["idle_resident_mib"] = ResidentMib();
   }
   RawSync(folder);
   figures["raw_rocksdb_synced_128_puts_of_200_records_per_s"] = RawRocks(folder, 128, kValueBytes);
@@ -231,7 +215,7 @@ int Main(int argc, char** argv) {
     Volume(*engine, 1, 256);
     Volume(*engine, 2, 256);
     ReadAll(*engine, "read_warm");
-    figures["loaded_resident_mib"] = ResidentMiB();
+    figures["loaded_resident_mib"] = ResidentMib();
   }
   const auto start = Clock::now();
   auto engine = OpenEngine(folder);

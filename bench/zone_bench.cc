@@ -4,8 +4,6 @@
 //
 // One line of JSON: PlaceFiles and FinishFiles apart and together, the scanner's full look, and the raw
 // limit: renames of as many files from one folder to another, unsynced, and one sync of a folder.
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "measure/raw.h"
 #include "zone/posix_fs.h"
 #include "zone/scanner.h"
 #include "zone/zone.h"
@@ -22,19 +21,11 @@
 namespace laneway::zone {
 namespace {
 
+using measure::CpuSeconds;
 using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double CpuSeconds() {
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 [[noreturn]] void Fail(const std::string& what) {

@@ -162,10 +162,10 @@ class Feeder {
 };
 
 // Topics that were just made, connections and a broker's just-in-time compiler cost the first tasks seconds.
-absl::Status WarmUp(node::Node& fleet, const MeasureOptions& options, const std::string& handler) {
+absl::Status WarmUp(node::Node& fleet, const MeasureOptions& options) {
   if (options.brokers.empty()) return absl::OkStatus();
   Tell(options, "warms up");
-  return Feeder(fleet, handler, 5000, 1).Run(500, nullptr);
+  return Feeder(fleet, "noop", 5000, 1).Run(500, nullptr);
 }
 
 struct Cost {
@@ -195,7 +195,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const double idle_mib = ResidentMib();
-  if (absl::Status status = WarmUp(**fleet, options, "noop"); !status.ok()) return status;
+  if (absl::Status status = WarmUp(**fleet, options); !status.ok()) return status;
   Tell(options, absl::StrCat(count, " no-op tasks, submitted and processed at the same time"));
   const Cost cost;
   Feeder feeder(**fleet, "noop", count, std::max(1U, options.tasks_per_job));
@@ -261,7 +261,7 @@ absl::StatusOr<std::string> MeasureLatency(const MeasureOptions& options) {
   auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
   const uint64_t count = options.count != 0 ? options.count : 2000;
-  if (absl::Status status = WarmUp(**fleet, options, "noop"); !status.ok()) return status;
+  if (absl::Status status = WarmUp(**fleet, options); !status.ok()) return status;
   StartWatch watch;
   (*fleet)->fold_loop().Call([&] { (*fleet)->fold().AddListener(&watch); });
   log::Log& log = (*fleet)->backend().LogAs("bench");

@@ -9,7 +9,6 @@ import os
 import random
 import re
 import time
-import traceback
 
 import fleet as e2e
 import kafka_fleet
@@ -88,7 +87,7 @@ def main():
     with Cluster(brokers=3, memory="320m") as cluster:
         fleet = kafka_fleet.KafkaFleet(cluster, settings=["health.heartbeat_interval=500ms", "health.heartbeat_timeout=%dms" % (TIMEOUT * 1000),
                                                           "worker.capacity=2", "job.max_losses=1000"])
-        try:
+        with fleet.watched(failures):
             fleet.ensure_topics()
             fleet.add_all(workers=0, dispatchers=2, reapers=2)
             for n in (1, 2):
@@ -103,10 +102,6 @@ def main():
             called = fleet.called_silent()
             failures.check(not called, "for what the brokers did these were called lost: %s" % called)
             print(fleet.judge(failures), flush=True)
-        except Exception as error:  # what the processes said is worth seeing
-            failures.check(False, "%s: %s" % (type(error).__name__, error))
-            traceback.print_exc()
-        fleet.end(failures)
     failures.end()
 
 

@@ -4,6 +4,7 @@ A KafkaFleet starts a broker (or is given a Cluster), makes the topics, and star
 Each has a data folder and a file of messages of its own; all share the zone, the witness file and HOME. It drops files and starts jobs over
 HTTP, and remembers what it asked for: kafka_checker.py judges what became of it.
 """
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.request
 
@@ -275,6 +277,19 @@ class KafkaFleet(e2e.Ground):
 
     def wait_ended(self, seconds):
         e2e.wait_for(self.ended, seconds, "all files and jobs at their end", step=0.05)
+
+    def worker_state(self, name):
+        return self.http("/api/v1/workers/" + name)["state"]
+
+    @contextlib.contextmanager
+    def watched(self, failures):
+        """What goes wrong within is a failure like others; then the fleet ends, as end() says."""
+        try:
+            yield
+        except Exception as error:
+            failures.check(False, "%s: %s" % (type(error).__name__, error))
+            traceback.print_exc()
+        self.end(failures)
 
     def called_silent(self, before=frozenset()):
         """Verdicts of silence since then."""

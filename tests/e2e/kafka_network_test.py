@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import time
-import traceback
 
 import fleet as e2e
 import kafka_fleet
@@ -71,27 +70,23 @@ class Network:
             holder.wait()
 
 
-def worker_state(fleet, name):
-    return next(worker["state"] for worker in fleet.http("/api/v1/workers")["workers"] if worker["id"] == name)
-
-
 def cut_off(fleet, network, failures, *ways):
     name = " and ".join(ways)
-    e2e.wait_for(lambda: worker_state(fleet, "w1") == "UP", PATIENCE, "w1 is up")
+    e2e.wait_for(lambda: fleet.worker_state("w1") == "UP", PATIENCE, "w1 is up")
     before = fleet.called_silent()
     job = fleet.start_job(2, pause=TIMEOUT / 2)  # one on each; w1's ends while nobody hears it
     for n in (1, 2):
         fleet.wait_runs("%s/%d" % (job, n))
     begun = time.monotonic()
     network.drop(*ways)
-    e2e.wait_for(lambda: worker_state(fleet, "w1") == "LOST", PATIENCE, "w1 is called lost")
+    e2e.wait_for(lambda: fleet.worker_state("w1") == "LOST", PATIENCE, "w1 is called lost")
     took = time.monotonic() - begun
     later = [fleet.start_job(1) for _ in range(4)]
     for one in later:
         fleet.wait_runs(one + "/1")
     network.pass_on(*ways)
     opened = time.monotonic()
-    e2e.wait_for(lambda: worker_state(fleet, "w1") == "UP", PATIENCE, "w1 is up again")
+    e2e.wait_for(lambda: fleet.worker_state("w1") == "UP", PATIENCE, "w1 is up again")
     step("cut off %s: lost after %.1f s, back %.1f s after the way was open" % (name, took, time.monotonic() - opened))
     fleet.wait_ended(PATIENCE)
     # While answers alone are lost a few more beats arrive, as many as its client sends without one.
@@ -102,7 +97,7 @@ def cut_off(fleet, network, failures, *ways):
 
 def cuts(cluster, network, failures):
     fleet = kafka_fleet.KafkaFleet(cluster, settings=SETTINGS)
-    try:
+    with fleet.watched(failures):
         fleet.ensure_topics()
         fleet.add_all(workers=0, reapers=2)
         fleet.add("w1", "worker", prefix=["nsenter", "-t", str(network.worker), "-n"])
@@ -112,10 +107,6 @@ def cuts(cluster, network, failures):
         for ways in (("up", "down"), ("up",), ("down",)):
             cut_off(fleet, network, failures, *ways)
         print(fleet.judge(failures), flush=True)
-    except Exception as error:  # what the processes said is worth seeing
-        failures.check(False, "%s: %s" % (type(error).__name__, error))
-        traceback.print_exc()
-    fleet.end(failures)
 
 
 def wrong_clocks(cluster, failures):
@@ -123,7 +114,7 @@ def wrong_clocks(cluster, failures):
     fleet = kafka_fleet.KafkaFleet(cluster, settings=SETTINGS)
     clock = os.path.join(fleet.root, "wrong_clock.so")
     subprocess.run(["c++", "-shared", "-fPIC", "-O1", "-o", clock, os.path.join(kafka_fleet.PROJECT, "tests/support/wrong_clock.cc")], check=True)
-    try:
+    with fleet.watched(failures):
         fleet.ensure_topics()
         for name, kind, hours in (("d1", "dispatcher", -1), ("r1", "reaper", 1), ("r2", "reaper", -1), ("a1", "api", 1), ("w1", "worker", 1),
                                   ("w2", "worker", -1)):
@@ -144,13 +135,9 @@ def wrong_clocks(cluster, failures):
         fleet["w1"].kill()
         fleet.wait_ended(PATIENCE)
         fleet.start("w1")
-        e2e.wait_for(lambda: worker_state(fleet, "w1") == "UP", PATIENCE, "w1 is up")
+        e2e.wait_for(lambda: fleet.worker_state("w1") == "UP", PATIENCE, "w1 is up")
         print(fleet.judge(failures), flush=True)
         step("wrong clocks")
-    except Exception as error:  # what the processes said is worth seeing
-        failures.check(False, "%s: %s" % (type(error).__name__, error))
-        traceback.print_exc()
-    fleet.end(failures)
 
 
 def main():

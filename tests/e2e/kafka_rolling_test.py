@@ -12,7 +12,6 @@ import random
 import signal
 import subprocess
 import time
-import traceback
 
 import fleet as e2e
 import kafka_fleet
@@ -31,10 +30,6 @@ def doubled(lines):
     return {task: count for task, count in collections.Counter(line[1] for line in lines if line[0] == "start").items() if count > 1}
 
 
-def told_of(fleet, worker):
-    return next(one for one in fleet.http("/api/v1/workers")["workers"] if one["id"] == worker)
-
-
 def occupy(fleet, role, pause):
     """A script that works for a while on this worker."""
     fleet.wait_runs(fleet.start_job(pause=pause, labels=[role.name], priority=1) + "/1", 1, PATIENCE)
@@ -45,7 +40,7 @@ def stop(fleet, role, failures):
         occupy(fleet, role, 1.5)
     role.process.send_signal(signal.SIGTERM)
     if role.kind == "worker":
-        e2e.wait_for(lambda: told_of(fleet, role.name)["state"] in ("DRAINING", "GONE"), PATIENCE, "that %s stops is known" % role.name)
+        e2e.wait_for(lambda: fleet.worker_state(role.name) in ("DRAINING", "GONE"), PATIENCE, "that %s stops is known" % role.name)
     code = role.process.wait(60)
     failures.check(code == 0, "%s ended with %s after SIGTERM" % (role.name, code))
 
@@ -112,7 +107,7 @@ def main():
     rng, failures = random.Random(SEED), e2e.Failures()
     fleet = kafka_fleet.KafkaFleet(settings=["health.heartbeat_interval=500ms", "health.heartbeat_timeout=%dms" % (TIMEOUT * 1000),
                                              "worker.capacity=%d" % CAPACITY, "job.max_losses=1000", 'log.kafka=["session.timeout.ms=2000"]'])
-    try:
+    with fleet.watched(failures):
         fleet.ensure_topics()
         fleet.add_all(workers=0, dispatchers=2, reapers=2, apis=2)
         for name in ("w1", "w2", "w3"):
@@ -122,10 +117,6 @@ def main():
         for part in (roll, beside_a_long_task, scale_in):
             part(fleet, rng, failures)
         print(fleet.judge(failures), flush=True)
-    except Exception as error:  # what the processes said is worth seeing
-        failures.check(False, "%s: %s" % (type(error).__name__, error))
-        traceback.print_exc()
-    fleet.end(failures)
     failures.end()
 
 

@@ -8,7 +8,6 @@ share, of what comes at its pace and of a backlog. kafka_checker.py judges the r
 import collections
 import os
 import time
-import traceback
 
 import fleet as e2e
 import kafka_fleet
@@ -59,7 +58,7 @@ def run(fleet, link, failures):
     step("started")
     alone = steady(fleet)
     fleet.start(FAR)
-    e2e.wait_for(lambda: fleet.http("/api/v1/workers/" + FAR)["state"] == "UP", PATIENCE, FAR + " is up")
+    e2e.wait_for(lambda: fleet.worker_state(FAR) == "UP", PATIENCE, FAR + " is up")
     beside = steady(fleet)
     begun = time.monotonic()
     backlog = [fleet.start_job(SECONDS * 4, pause=2)]
@@ -97,15 +96,11 @@ def main():
         link.target = ("127.0.0.1", cluster.ports[1][3])
         fleet = kafka_fleet.KafkaFleet(cluster, settings=["health.heartbeat_interval=500ms", "worker.capacity=4",
                                                           "health.heartbeat_timeout=%dms" % (TIMEOUT * 1000), "job.max_losses=1000"])
-        try:
+        with fleet.watched(failures):
             fleet.ensure_topics()
             fleet.add_all(workers=2, reapers=2)
             fleet.add(FAR, "worker", brokers="127.0.0.1:%d" % link.port)
             run(fleet, link, failures)
-        except Exception as error:  # what the processes said is worth seeing
-            failures.check(False, "%s: %s" % (type(error).__name__, error))
-            traceback.print_exc()
-        fleet.end(failures)
     failures.end()
 
 

@@ -26,14 +26,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing_support::KafkaBroker;
+using testing_support::Open;
 
 constexpr TopicPartition kControl0{Topic::kControl, 0};
-
-std::unique_ptr<KafkaLog> Open(const KafkaOptions& options) {
-  auto log = KafkaLog::Open(options);
-  EXPECT_TRUE(log.ok()) << log.status();
-  return log.ok() ? *std::move(log) : nullptr;
-}
 
 // Appends numbers, two records an append, from a thread of its own, until told to stop; again what was
 // refused or is in doubt.

@@ -22,12 +22,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing_support::KafkaBroker;
-
-std::unique_ptr<KafkaLog> Open(const KafkaOptions& options) {
-  auto log = KafkaLog::Open(options);
-  EXPECT_TRUE(log.ok()) << log.status();
-  return log.ok() ? *std::move(log) : nullptr;
-}
+using testing_support::Open;
 
 // What the log had to say, counted.
 struct Notes {

@@ -6,9 +6,12 @@
 // Threads:    one owner.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "log/kafka.h"
@@ -58,5 +61,12 @@ class KafkaBroker {
   std::map<std::string, std::string> settings_;
   std::string folder_;
 };
+
+// Null, and the case has failed, when there is none.
+inline std::unique_ptr<log::KafkaLog> Open(const log::KafkaOptions& options) {
+  auto log = log::KafkaLog::Open(options);
+  EXPECT_TRUE(log.ok()) << log.status();
+  return log.ok() ? *std::move(log) : nullptr;
+}
 
 }  // namespace laneway::testing_support
