@@ -237,7 +237,7 @@ std::string_view WorkerStateName(WorkerState state) {
 WorkerState StateOf(const Member& member, const WorkerVerdicts* verdicts) {
   if (member.removed || member.leaving) return WorkerState::kGone;
   if (verdicts != nullptr && verdicts->lost) return WorkerState::kLost;
-  if (member.intent == v1::DRAIN) return WorkerState::kDraining;
+  if (member.intent == v1::DRAIN || member.stopping) return WorkerState::kDraining;
   if (member.intent == v1::PAUSE || member.paused_by_itself) return WorkerState::kPaused;
   return WorkerState::kUp;
 }

@@ -64,7 +64,7 @@ void Dispatcher::OfferTasks(const Member& member) {
   const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
   const bool lost = verdicts != nullptr && verdicts->lost;
   Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && !member.draining_done && member.beats &&
-                     !member.leaving && HasUsableLane(member.id));
+                     !member.leaving && !member.stopping && HasUsableLane(member.id));
   if (here) {
     placement_->SetWorker(member.id, OfferOf(member));
   } else {
@@ -156,6 +156,7 @@ void Dispatcher::MaybeDrain(const Member& member, Commands* out) {
   }
   if (drain_marked_.contains(member.id) || member.draining_done) return;
   const std::vector<Lane> lanes = lanes_.LanesOf(member.id);
+  if (lanes.empty()) return;  // it cannot be told before it has one
   for (Lane lane : lanes) {
     if (InFlight(lane)) return;  // rule P2; the next heartbeat asks again
   }

@@ -45,6 +45,7 @@ const Member* Members::OnHeartbeat(const v1::Heartbeat& beat, Offset offset, Log
   member.draining_done = beat.draining_done();
   member.paused_by_itself = beat.paused_by_itself();
   member.leaving = beat.leaving();
+  member.stopping = beat.stopping();
   member.note = beat.note();
   member.memory_kib = beat.memory_kib();
   member.cpu_us = beat.cpu_us();

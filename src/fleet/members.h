@@ -49,6 +49,7 @@ struct Member {
   bool draining_done = false;
   bool paused_by_itself = false;
   bool leaving = false;
+  bool stopping = false;  // until another incarnation beats
   std::string note;
   uint64_t memory_kib = 0;
   uint64_t cpu_us = 0;

@@ -201,6 +201,7 @@ void Worker::BeginShutdown(Shutdown mode, Millis drain_timeout, Now now) {
   const Millis deadline = mode == Shutdown::kAtOnce ? now.boot : now.boot + drain_timeout;
   shutdown_deadline_ = shutdown_ ? std::min(shutdown_deadline_, deadline) : deadline;
   shutdown_ = true;
+  beat_now_ = true;  // whoever is offered tasks meanwhile can only hand them back
   ReleaseQueue("shutting down");
 }
 

@@ -364,6 +364,7 @@ v1::Heartbeat Worker::MakeHeartbeat(Now now) const {
   beat.set_paused_by_itself(paused_ || disk_full_);
   beat.set_note(disk_full_ ? "no space for notes and events" : evidence_);
   beat.set_leaving(leave_beat_sent_);
+  beat.set_stopping(shutdown_);
   return beat;
 }
 

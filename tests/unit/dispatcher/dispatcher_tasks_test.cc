@@ -173,6 +173,20 @@ TEST(DispatcherTasksTest, WhenWorkersOutnumberLanesMoreAreMade) {
   EXPECT_EQ(rig.core->lane_table().lanes(), 2U);
 }
 
+TEST(DispatcherTasksTest, RuleP2WhoIsDrainedBeforeItHasALaneIsToldInItsFirst) {  // rule P2
+  Rig rig(1);
+  rig.Become();
+  rig.Joins(kOne);
+  rig.Joins(kTwo);
+  rig.Intend(kTwo, v1::DRAIN);
+  rig.Joins(kTwo);
+  EXPECT_EQ(rig.SaidTo(kTwo), Words{});
+  rig.core->OnLanesGrown(2, &rig.out);
+  rig.Run();
+  rig.Joins(kTwo);
+  EXPECT_EQ(rig.SaidTo(kTwo), Words{"drain"});
+}
+
 TEST(DispatcherTasksTest, WhoIsAwayKeepsItsLanesUnlessSomebodyHasNone) {
   Rig rig(1);
   rig.Become();
@@ -351,6 +365,27 @@ TEST(DispatcherTasksTest, AWorkerThatPausedItselfGetsNothingUnlessAllHave) {
   rig.Say(Lost(kTwo, 99));
   rig.Run();
   EXPECT_GE(rig.ledger.HeldBy(kOne).size(), held) << "and the only one left is not";
+}
+
+// What it was given it could only hand back, again and again, for as long as its last script runs.
+TEST(DispatcherTasksTest, AWorkerThatStopsGetsNothingNewAndKeepsItsLanes) {
+  Rig rig;
+  rig.Become();
+  rig.Joins(kOne);
+  rig.Say(Submit(kJob, {.tasks = 20}));
+  rig.Run();
+  const size_t held = rig.ledger.HeldBy(kOne).size();
+  ASSERT_GT(held, 0u);
+  rig.Beats(kOne, {.capacity = 1, .stopping = true});
+  const TaskId ended = rig.ledger.HeldBy(kOne).front();
+  rig.Say(Succeed(1, kOne, {ended.job, ended.n}));
+  rig.Run();
+  EXPECT_EQ(rig.ledger.HeldBy(kOne).size(), held - 1);
+  EXPECT_EQ(rig.core->lane_table().LanesOf(WorkerId(std::string(kOne))).size(), 2U)
+      << "it may be back in a moment";
+  rig.Beats(kOne, {.capacity = 1, .incarnation = kSecondLife});
+  rig.Run();
+  EXPECT_GE(rig.ledger.HeldBy(kOne).size(), held);
 }
 
 TEST(DispatcherTasksTest, RuleL5AnUnfinishedJobIsCarriedAtHalfTheRetention) {  // rule L5

@@ -76,6 +76,7 @@ class Rig {
     StoreId store = kStore;
     bool paused = false;
     bool drained = false;
+    bool stopping = false;
   };
   void Beats(std::string_view worker, const Beat& beat) {
     v1::Heartbeat record;
@@ -85,6 +86,7 @@ class Rig {
     record.set_capacity(beat.capacity);
     record.set_paused_by_itself(beat.paused);
     record.set_draining_done(beat.drained);
+    record.set_stopping(beat.stopping);
     for (const auto& [task, attempt] : beat.held) {
       v1::RunningTask& held = *record.add_held();
       held.set_job_id(task.job.ToBytes());

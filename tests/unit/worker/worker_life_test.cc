@@ -222,6 +222,11 @@ TEST(WorkerLifeTest, ShutdownHandsBackTheQueueWaitsAndThenStops) {
   rig.Settle();
   EXPECT_THAT(rig.Events(), ElementsAre("Started 1.1", "Released 2.1"));
   EXPECT_THAT(rig.stops, IsEmpty());
+  EXPECT_FALSE(rig.beats.back().stopping());
+  rig.Advance(Millis(100));
+  rig.Settle();
+  EXPECT_TRUE(rig.beats.back().stopping()) << "at once, not at the next regular beat";
+  EXPECT_FALSE(rig.beats.back().leaving());
   rig.Advance(Millis(30000));
   ASSERT_THAT(rig.stops, SizeIs(1));
   EXPECT_EQ(rig.stops[0].reason, StopReason::kShutdown);
