@@ -50,7 +50,18 @@ function(laneway_test_properties name labels timeout)
   if("thread" IN_LIST LANEWAY_SANITIZE)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp")
   endif()
+  if(LANEWAY_SANITIZE)
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${LANEWAY_TEST_PREFIX}build)
+  endif()
 endfunction()
+
+# What the sanitizers test is built as the first of its tests, with what the others leave of the processors: whole
+# processes mostly wait, and compilers need not.
+if(LANEWAY_SANITIZE)
+  add_test(NAME ${LANEWAY_TEST_PREFIX}build COMMAND nice -n 19 ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target laneway_tests)
+  set_tests_properties(${LANEWAY_TEST_PREFIX}build PROPERTIES FIXTURES_SETUP ${LANEWAY_TEST_PREFIX}build RESOURCE_LOCK compilers
+    COST 2000 TIMEOUT 3000)
+endif()
 
 # One test program: laneway_test(log_contract LABELS contract SOURCES a.cc b.cc DEPENDS log fleet)
 # Its main() is tests/support/main.cc, unless a source brings its own.
