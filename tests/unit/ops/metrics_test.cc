@@ -87,7 +87,9 @@ TEST(MetricsTest, TheSeriesOfAWorkerThatIsGoneAreRemoved) {
 TEST(MetricsTest, LabelValuesAreBounded) {
   Metrics metrics(10);
   for (int i = 0; i < 1000; i++) metrics.Add(Counter::kRepublished, 1, {"reason-" + std::to_string(i)});
-  metrics.Add(Counter::kJobs, 1, {std::string(1000, 'x') + "\n\xff"});
+  std::string value(1000, 'x');
+  value += "\n\xff";
+  metrics.Add(Counter::kJobs, 1, {value});
   const std::string text = metrics.Text();
   EXPECT_THAT(text, HasSubstr("laneway_republished_total{reason=\"other\"} 990"));
   EXPECT_THAT(text, Not(HasSubstr(std::string(100, 'x'))));
