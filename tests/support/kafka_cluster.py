@@ -26,6 +26,8 @@ import uuid
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STARTED = b"Kafka Server started"
+BRIEF = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+ARCHIVE = "classes.jsa"
 START_SECONDS = 120
 STOP_SECONDS = 60
 USER, PASSWORD = "fleet", "fleet-secret"
@@ -75,10 +77,11 @@ def make_certificates(folder, days=30):
 
 
 class Cluster:
-    """`detours`: who comes through them is sent back through them. `sasl`: clients need TLS and a password (SCRAM-SHA-512). `acl`: and rights, of which `fleet` has none at first."""
+    """`lasting`: for hours, not for one test. `detours`: who comes through them is sent back through them. `sasl`: clients need TLS and a
+    password (SCRAM-SHA-512). `acl`: and rights, of which `fleet` has none at first."""
 
     def __init__(self, folder=None, brokers=1, sasl=False, acl=False, certificate_days=30, memory="512m", settings=(),
-                 address="127.0.0.1", detours=()):
+                 address="127.0.0.1", detours=(), lasting=False):
         self.address = address  # where clients reach the brokers: another one in a network namespace of a test's own
         self.folder = folder or tempfile.mkdtemp(prefix="laneway_kafka_")
         os.makedirs(self.folder, exist_ok=True)
@@ -86,7 +89,11 @@ class Cluster:
             raise RuntimeError(self.folder + " is not empty; it is removed at the end, so it must be ours")
         self.count, self.sasl, self.acl, self.memory, self.settings = brokers, sasl or acl, acl, memory, list(settings)
         self.processes = {}
-        self.classpath = os.path.join(jars(), "*")
+        folder_of_jars = jars()
+        self.classpath = os.path.join(folder_of_jars, "*")
+        # A test's broker is over before the better compiler has paid; half of what starting costs is loading classes.
+        archive = os.path.join(folder_of_jars, ARCHIVE)
+        self.virtual_machine = [] if lasting else BRIEF + (["-XX:SharedArchiveFile=" + archive] if os.path.exists(archive) else [])
         self.detours = list(detours)  # a port for each broker, at which a proxy to its fourth port is
         ports = free_ports(4 * brokers)
         self.ports = {n: ports[4 * (n - 1):4 * n] for n in range(1, brokers + 1)}  # clients, brokers, controllers, detour
@@ -169,10 +176,15 @@ class Cluster:
 
     def java(self, words, log, memory="256m"):
         with open(log, "ab") as out:
-            return subprocess.Popen(["java", "-Xmx" + memory, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self.classpath, *words]
-                                    if words[0] != "kafka.Kafka" else
-                                    ["java", "-Xmx" + memory, "-cp", self.classpath, *words],
+            return subprocess.Popen(["java", "-Xmx" + memory, *self.virtual_machine, "-cp", self.classpath, *words],
                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=die_with_parent, close_fds=True)
+
+    def write_archive(self, path):
+        """Of the classes that a broker loads."""
+        self.stop(1)
+        self.virtual_machine = BRIEF + ["-XX:ArchiveClassesAtExit=" + path]
+        self.start(1)
+        self.stop(1)
 
     def launch(self, n):
         if os.path.exists(self.at(n, "server.log")):
@@ -216,7 +228,7 @@ class Cluster:
     def tool(self, *words):
         """Runs one of Kafka's own tools; what it printed."""
         words = [word.replace("{bootstrap}", self.facts["internal"]) for word in words]
-        done = subprocess.run(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", self.classpath,
+        done = subprocess.run(["java", "-Xmx256m", *BRIEF, "-cp", self.classpath,
                                "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", *words],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent)
         if done.returncode != 0:
@@ -319,6 +331,7 @@ def main():
     one = verbs.add_parser("tool", help="runs one of Kafka's tools; {bootstrap} in its arguments is the address")
     one.add_argument("folder")
     one.add_argument("words", nargs=argparse.REMAINDER)
+    verbs.add_parser("archive", help="writes down which classes a broker loads: later ones start sooner").add_argument("folder", help="of the jars")
     verbs.add_parser("stop", help="ends all brokers, removes the folder").add_argument("folder")
     arguments = parser.parse_args()
 
@@ -326,13 +339,20 @@ def main():
         return start_detached(arguments)
     if arguments.verb == "serve":
         signal.signal(signal.SIGTERM, lambda *unused: sys.exit(0))
-        cluster = Cluster(arguments.folder, arguments.brokers, arguments.sasl, arguments.acl, arguments.certificate_days, arguments.memory)
+        cluster = Cluster(arguments.folder, arguments.brokers, arguments.sasl, arguments.acl, arguments.certificate_days, arguments.memory,
+                          lasting=arguments.socket)
         with cluster:
             print(json.dumps(cluster.facts), flush=True)
             if arguments.socket:
                 serve_socket(cluster, os.path.join(cluster.folder, "control"))
             else:
                 serve_lines(cluster, sys.stdin, sys.stdout)
+        return None
+    if arguments.verb == "archive":
+        part = os.path.join(arguments.folder, ARCHIVE + ".%d" % os.getpid())
+        with Cluster() as cluster:
+            cluster.write_archive(part)
+        os.rename(part, os.path.join(arguments.folder, ARCHIVE))
         return None
     if arguments.verb == "stop":
         line = "quit"
