@@ -295,7 +295,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   Tell(options, "raw limit: posix_spawn of /bin/true from two threads");
   const double raw = RawSpawnsPerSecond(3);
   MeasureOptions wider = options;
-  if (wider.capacity == 0) wider.capacity = 16;  // so that tasks share syncs
+  if (wider.capacity == 0) wider.capacity = 64;  // so that tasks share syncs
   auto configured = FleetIn(room.path(), wider, false);
   if (!configured.ok()) return configured.status();
   auto fleet = StartFleet(std::move(*configured));
@@ -317,7 +317,9 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
 absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
   const Room room(options.folder);
   const double raw = RawRenamesPerSecond(room.path(), 2);
-  auto configured = FleetIn(room.path(), options, true);
+  MeasureOptions wider = options;
+  if (wider.capacity == 0) wider.capacity = 64;  // so that files share syncs
+  auto configured = FleetIn(room.path(), wider, true);
   if (!configured.ok()) return configured.status();
   configured->config.mutable_zone()->set_settle_ms(0);
   const uint64_t count = options.count != 0 ? options.count : 20000;
