@@ -193,7 +193,8 @@ void WorkerRunner::TakeInbox() {
     control = std::exchange(inbox_->control, false);
   }
   const Now now = Time();
-  if (control || !control_read_) ReadControl();
+  if (control) control_due_ = now.boot;
+  if (control_due_ && now.boot >= *control_due_) ReadControl(now);
   for (One* one : lanes) one->read = true;
   for (const Inbox::Answer& answer : answers) {
     if (!answer.heartbeat) {
@@ -237,20 +238,21 @@ WorkerRunner::One* WorkerRunner::FindWorker(const std::string& name) {
 }
 
 // The lane table as the active dispatcher last told it, and operators' words.
-void WorkerRunner::ReadControl() {
+void WorkerRunner::ReadControl(Now now) {
+  control_due_.reset();
   std::optional<v1::LaneTableSnapshot> table;
   std::map<std::string, std::pair<v1::Intent, uint64_t>> intents;
   for (;;) {
     auto batch = ports_.log->Read({log::Topic::kControl, 0}, control_next_, kLaneReadBytes);
     if (!batch.ok() && batch.status().code() == absl::StatusCode::kOutOfRange) {
       const auto range = ports_.log->Range({log::Topic::kControl, 0});
-      if (!range.ok() || range->first == control_next_) return;
-      control_next_ = range->first;
-      continue;
+      if (range.ok() && range->first != control_next_) {
+        control_next_ = range->first;
+        continue;
+      }
     }
-    if (!batch.ok()) return;  // the timer of a heartbeat tries again
-    control_read_ = true;
-    if (batch->records.empty()) break;
+    if (!batch.ok()) control_due_ = now.boot + kReadAgain;  // nobody wakes us again for what is there
+    if (!batch.ok() || batch->records.empty()) break;
     control_next_ = batch->next_offset;
     for (const log::RecordView& record : batch->records) {
       v1::ControlRecord control;
@@ -417,7 +419,7 @@ void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {
 }
 
 void WorkerRunner::Arm() {
-  std::optional<Millis> next;
+  std::optional<Millis> next = control_due_;
   for (const auto& one : workers_) {
     for (const auto& at : {one->core.NextDeadline(), one->read_again}) {
       if (at && (!next || *at < *next)) next = at;

@@ -104,7 +104,7 @@ class WorkerRunner {
   Now Time() const;
   void Pass();
   void TakeInbox();
-  void ReadControl();
+  void ReadControl(Now now);
   void ReadLanes(One& one, Now now);
   void ReadLane(One& one, Lane lane, Offset from, size_t* room, Now now);
   void StepOne(One& one, Now now);
@@ -125,7 +125,7 @@ class WorkerRunner {
   std::unique_ptr<log::Watch> control_watch_;
   Offset control_next_ = 0;
   std::pair<Epoch, uint64_t> table_read_;  // epoch and version of the lane table that counts
-  bool control_read_ = false;
+  std::optional<Millis> control_due_;      // `control` is to be read
   bool start_failed_ = false;
   ops::Loop::TimerId timer_;
   std::function<void()> shutdown_done_;

@@ -12,8 +12,10 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <thread>
 
 #include "log/embedded.h"
+#include "log/faulty_log.h"
 #include "support/temp_folder.h"
 #include "zone/posix_fs.h"
 #include "zone/zone.h"
@@ -51,11 +53,16 @@ class WorkerRunnerTest : public ::testing::Test {
   static constexpr uint32_t kPartitions = 4;
 
   void Open(uint32_t workers, uint32_t capacity) {
+    OpenRunner(workers, capacity);
+    TellLanes(workers);
+  }
+  void OpenRunner(uint32_t workers, uint32_t capacity) {
     log::EmbeddedOptions options;
     options.folder = folder_.path() + "/data";
     auto engine = log::EmbeddedEngine::Open(options);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engine_ = std::move(*engine);
+    log_ = std::make_unique<log::FaultyLog>(engine_->log(), log::FaultPlan{});
     for (const auto& [topic, partitions] : std::map<log::Topic, uint32_t>{{log::Topic::kEvents, kPartitions},
                                                                           {log::Topic::kLanes, workers},
                                                                           {log::Topic::kHeartbeats, 1},
@@ -72,8 +79,8 @@ class WorkerRunnerTest : public ::testing::Test {
     loop_->Start();
     loop_->Call([&] {
       runner_ = std::make_unique<WorkerRunner>(
-          RunnerPorts{loop_.get(), &ops::RealClock::Get(), &engine_->log(), &engine_->journal(),
-                      &engine_->store(), &executor_, nullptr, fs_.get()},
+          RunnerPorts{loop_.get(), &ops::RealClock::Get(), log_.get(), &engine_->journal(), &engine_->store(),
+                      &executor_, nullptr, fs_.get()},
           RunnerOptions{.event_partitions = kPartitions, .host = "here", .version = "test"});
       for (uint32_t i = 0; i < workers; i++) {
         const WorkerId id("DTF-0" + std::to_string(i + 1));
@@ -92,6 +99,8 @@ class WorkerRunnerTest : public ::testing::Test {
       };
       runner_->Start();
     });
+  }
+  void TellLanes(uint32_t workers) {
     v1::ControlRecord control;
     for (uint32_t i = 0; i < workers; i++) {
       v1::LaneOwner* owner = control.mutable_lane_table()->add_lanes();
@@ -105,6 +114,7 @@ class WorkerRunnerTest : public ::testing::Test {
   void Kill() {
     loop_->Call([&] { runner_.reset(); });
     loop_.reset();
+    log_.reset();
     engine_.reset();
   }
   void TearDown() override {
@@ -175,6 +185,7 @@ class WorkerRunnerTest : public ::testing::Test {
 
   laneway::testing::TempFolder folder_;
   std::unique_ptr<log::EmbeddedEngine> engine_;
+  std::unique_ptr<log::FaultyLog> log_;  // the runner's
   std::unique_ptr<zone::PosixFs> fs_;
   InstantExecutor executor_;
   std::unique_ptr<ops::Loop> loop_;
@@ -231,6 +242,20 @@ TEST_F(WorkerRunnerTest, AfterAKillWhatRanIsInterruptedAndWhatWaitedGoesOn) {
             });
   EXPECT_THAT(said, ::testing::UnorderedElementsAre("started first", "INTERRUPTED first", "started second",
                                                     "succeeded second"));
+}
+
+// A broker may go just after it has told of a new lane table: nobody tells of it again.
+TEST_F(WorkerRunnerTest, TheLaneTableThatCouldNotBeReadIsReadAgain) {
+  OpenRunner(1, 1);
+  loop_->Call([] {});  // it has read what there was, nothing
+  log_->SetPlan({.fail_read = 1000});
+  TellLanes(1);
+  while (log_->counts().failed_reads == 0) std::this_thread::yield();
+  log_->SetPlan({});
+  Append({Packet(0, TaskId{JobId{1, 1}, 1})});
+  bool succeeded = false;
+  ReadUntil([&] { return succeeded; },
+            [&](const v1::Event& event) { succeeded = event.has_task_succeeded(); });
 }
 
 TEST_F(WorkerRunnerTest, AFileThatIsNotThereOrIsAnotherEndsAsMissingAndLinesAreWritten) {
