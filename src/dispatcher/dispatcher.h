@@ -175,12 +175,12 @@ class Dispatcher {
   v1::WorkPacket PacketOf(const Job& job, uint32_t n, const StoreId& store) const;
   void SendPacket(const Job& job, uint32_t n, Journey& journey, LogTime now, Commands* out);
   void SendCancel(const WorkerId& worker, const TaskId& task, uint32_t attempt, std::string_view reason,
-                  Commands* out);
+                  std::optional<Lane> same, Commands* out);
   void Bury(const Job& job, uint32_t n, Commands* out);
   void MaybeOpenPhase(const Job& job, LogTime now, Commands* out);
   void Republish(const Job& job, uint32_t n, std::string_view reason, LogTime now, Commands* out);
   const Needs& NeedsOf(const Job& job);
-  std::optional<Lane> LaneFor(const WorkerId& worker, const TaskId& task) const;
+  std::optional<Lane> LaneFor(const WorkerId& worker, std::optional<Lane> same = std::nullopt) const;
   void CheckHeld(const Member& member, LogTime now, Commands* out);
   void CheckTask(const Member& member, const Job& job, uint32_t n, LogTime now, Commands* out);
   void Sweep(LogTime now, Commands* out);
@@ -244,6 +244,7 @@ class Dispatcher {
   uint64_t table_version_ = 0;
   std::map<Lane, Handover> handovers_;
   std::map<Lane, LastSent> last_sent_;  // packets and cancels
+  size_t lane_turn_ = 0;                // which of a worker's lanes is written now
   std::map<Lane, uint32_t> in_flight_;  // lane records that are not answered
   std::set<WorkerId> drain_marked_;
   std::map<Lane, Offset> trimmed_;

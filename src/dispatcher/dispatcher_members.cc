@@ -200,15 +200,16 @@ bool Dispatcher::HasUsableLane(const WorkerId& worker) const {
   return std::any_of(lanes.begin(), lanes.end(), [this](Lane lane) { return !handovers_.contains(lane); });
 }
 
-std::optional<Lane> Dispatcher::LaneFor(const WorkerId& worker, const TaskId& task) const {
+// A worker's lanes are filled in turns, one each second: what is written at one time goes into few
+// partitions, and costs the brokers few requests. `same`: where a packet lies that this must come behind.
+std::optional<Lane> Dispatcher::LaneFor(const WorkerId& worker, std::optional<Lane> same) const {
+  if (same && lanes_.Owner(*same) == worker && !handovers_.contains(*same)) return same;
   const std::vector<Lane>& lanes = lanes_.LanesOf(worker);
-  if (lanes.empty()) return std::nullopt;
-  const size_t first = static_cast<size_t>(std::hash<TaskId>()(task) % lanes.size());
   for (size_t i = 0; i < lanes.size(); i++) {
-    const Lane lane = lanes[(first + i) % lanes.size()];
+    const Lane lane = lanes[(lane_turn_ + i) % lanes.size()];
     if (!handovers_.contains(lane)) return lane;
   }
-  return std::nullopt;  // all of them are just changing hands
+  return std::nullopt;  // it has none, or all of them are just changing hands
 }
 
 void Dispatcher::SendToLane(Lane lane, const WorkerId& worker, v1::LaneRecord record, TaskId task,

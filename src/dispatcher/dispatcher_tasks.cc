@@ -6,6 +6,11 @@
 #include "fleet/retry_policy.h"
 
 namespace laneway::dispatcher {
+namespace {
+
+constexpr Millis kLaneTurn{1000};
+
+}  // namespace
 
 using Kind = Change::Kind;
 
@@ -121,7 +126,11 @@ void Dispatcher::Assigned(const Job& job, uint32_t n, LogTime now, Commands* out
 
 // A held attempt is over, or its task waits again.
 void Dispatcher::LetGo(const Change& change, const v1::Event& event, Commands* out) {
-  journeys_.erase(change.task);
+  std::optional<Lane> lane;
+  if (const auto journey = journeys_.find(change.task); journey != journeys_.end()) {
+    if (journey->second.stage >= Journey::Stage::kSending) lane = journey->second.lane;
+    journeys_.erase(journey);
+  }
   placement_->Remove(change.task);
   // How long its script ran, as the worker measured it: what lies between the records is the log's time, not
   // the task's.
@@ -137,16 +146,17 @@ void Dispatcher::LetGo(const Change& change, const v1::Event& event, Commands* o
                               change.by_attempt == change.held_attempt;
   if (said_by_holder) return;
   SendCancel(WorkerId(ledger_->WorkerName(change.held_by)), change.task, change.held_attempt,
-             "superseded or finished", out);
+             "superseded or finished", lane, out);
 }
 
 void Dispatcher::PlaceTasks(LogTime now, Commands* out) {
   if (!active() || now < hold_until_) return;
+  lane_turn_ = static_cast<size_t>(now.ms / kLaneTurn.count());
   for (const Assignment& assignment : placement_->Place(now, options_.place_at_once_max)) {
     const Job* job = ledger_->Find(assignment.task.job);
     const Task* task = job != nullptr ? job->Find(assignment.task.n) : nullptr;
     const Member* member = members_->Find(assignment.worker);
-    const auto lane = LaneFor(assignment.worker, assignment.task);
+    const auto lane = LaneFor(assignment.worker);
     if (task == nullptr || task->state != TaskState::kPending || member == nullptr || !lane) {
       placement_->Release(assignment.task, std::nullopt);
       if (task != nullptr && task->state == TaskState::kPending) Waits(*job, assignment.task.n);
@@ -194,7 +204,7 @@ v1::WorkPacket Dispatcher::PacketOf(const Job& job, uint32_t n, const StoreId& s
 void Dispatcher::SendPacket(const Job& job, uint32_t n, Journey& journey, LogTime now, Commands* out) {
   const Task& task = job.tasks[n - 1];
   const WorkerId worker(ledger_->WorkerName(task.worker));
-  const auto lane = LaneFor(worker, {job.id, n});  // a lane the worker owns now (rule P1)
+  const auto lane = LaneFor(worker);  // a lane the worker owns now (rule P1)
   journey.since = now;
   if (!lane) {
     const bool waited = journey.stage == Journey::Stage::kWaiting;
@@ -253,7 +263,7 @@ void Dispatcher::CheckHeld(const Member& member, LogTime now, Commands* out) {
     // A result that is on its way needs no cancel: only what was superseded does. Being told twice does no
     // harm.
     if (over && member.last_beat > (task != nullptr ? task->started : LogTime{}))
-      SendCancel(member.id, id, attempt, "superseded or finished", out);
+      SendCancel(member.id, id, attempt, "superseded or finished", std::nullopt, out);
   }
 }
 
@@ -295,8 +305,8 @@ void Dispatcher::Republish(const Job& job, uint32_t n, std::string_view reason, 
 }
 
 void Dispatcher::SendCancel(const WorkerId& worker, const TaskId& task, uint32_t attempt,
-                            std::string_view reason, Commands* out) {
-  const auto lane = LaneFor(worker, task);
+                            std::string_view reason, std::optional<Lane> same, Commands* out) {
+  const auto lane = LaneFor(worker, same);
   if (!lane || LANEWAY_PLANTED(kCancelIgnored)) return;
   v1::LaneRecord record;
   v1::CancelAttempt& cancel = *record.mutable_cancel();

@@ -117,8 +117,11 @@ std::string HandsOver() {  // rule P2
   rig.Become();
   rig.Joins(kOne, 2);
   rig.keep_lanes = true;
-  rig.Say(Submit(kJob, {.tasks = 8}));
-  rig.Run();
+  for (const uint64_t n : {1, 2}) {  // each second the turn is another lane's
+    rig.Say(Submit(JobId{7, n}, {.tasks = 4}));
+    rig.Run();
+    rig.Advance(Millis(1000));
+  }
   std::set<Lane> busy;
   for (const LaneAppend& append : rig.kept_lanes) busy.insert(append.lane);
   if (busy.size() != 2) return "packets are under way in both lanes";
@@ -135,7 +138,7 @@ std::string HandsOver() {  // rule P2
   const Lane lane = rig.core->lane_table().LanesOf(WorkerId(kTwo)).at(0);
   if (!rig.lanes[lane].back().has_handover()) return "it is the last record for the old owner";
   // Until the old owner has read the mark the lane is nobody's to use.
-  rig.Say(Submit(JobId{7, 2}, {.tasks = 2}));
+  rig.Say(Submit(JobId{7, 3}, {.tasks = 2}));
   rig.Run();
   if (!rig.lanes[lane].back().has_handover())
     return "a packet for the new owner comes before the old one has read the mark";
