@@ -15,9 +15,9 @@ import kafka_fleet
 from kafka_fleet import Cluster, Load, step
 
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
-OUTAGE = float(os.environ.get("OUTAGE", "20" if e2e.FAST else "25"))  # of all brokers
+OUTAGE = float(os.environ.get("OUTAGE", "15"))  # of all brokers
 WORKERS = int(os.environ.get("WORKERS", "2"))  # in two processes
-LOAD = (30, 100, 6) if e2e.FAST else (150, 800, 20)  # files, tasks, seconds
+LOAD = (30, 100, 6) if e2e.FAST else (60, 300, 12)  # files, tasks, seconds
 TIMEOUT = 5.0
 BACK_WITHIN = 10.0
 FAILOVER_WITHIN = 20.0  # of one broker: the cluster first has to notice, then the dispatchers' group moves

@@ -18,7 +18,7 @@ import kafka_fleet
 from kafka_fleet import Load, step
 
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
-LONG = float(os.environ.get("LONG", "20" if e2e.FAST else "40"))
+LONG = float(os.environ.get("LONG", "20"))
 LOAD = (60, 1000, 15)  # files, tasks, seconds
 TIMEOUT = 5.0
 CAPACITY = 2
