@@ -4,8 +4,8 @@
 //   tools/kafka start /tmp/k                                prints the address
 //   kafka_log_bench HOST:PORT [seconds for each figure [which [name=value …]]]
 //
-// `which`: raw_produce append paced raw_consume read latency idle; default: all, 3 s each. name=value:
-// settings of librdkafka's for KafkaLog.
+// `which`: raw_produce append raw_consume read latency idle; default: all, 3 s each. name=value: settings of
+// librdkafka's for KafkaLog.
 //
 // Only the figures of one run are comparable: the broker shares the processors.
 #include <librdkafka/rdkafka.h>
@@ -258,58 +258,6 @@ void Read(const std::string& brokers, const std::string& prefix, uint64_t record
   figures["read_by_" + std::to_string(folds) + "_moves"] = static_cast<double>(log->stats().readers_moved);
 }
 
-// As a fleet under load that is not at its limit: 20,000 appends of 5 records a second, read by some folds.
-void Paced(const std::string& brokers, const std::string& prefix, uint32_t folds) {
-  const std::string name = "paced_with_" + std::to_string(folds) + "_folds";
-  const auto log = OpenLog(brokers, prefix + "paced" + std::to_string(folds) + ".");
-  const uint64_t in_all = static_cast<uint64_t>(seconds_each * 1000) * 100;
-  std::vector<std::thread> readers;
-  for (uint32_t i = 0; i < folds; i++) {
-    readers.emplace_back([&] {
-      const auto own = OpenLog(brokers, prefix + "paced" + std::to_string(folds) + ".");
-      ReadAll(*own, in_all);
-    });
-  }
-  constexpr auto kTurn = std::chrono::milliseconds(1);
-  constexpr size_t kAppendsATurn = 20;
-  constexpr size_t kRecordsEach = 5;
-  Window window;
-  std::mutex mutex;
-  std::vector<double> micros;
-  uint64_t records = 0;
-  const std::string value(kValueBytes, 'v');
-  const Measured measured(name);
-  for (auto due = measured.start; records < in_all;) {
-    due += kTurn;
-    std::this_thread::sleep_until(due);
-    for (size_t n = 0; n < kAppendsATurn; n++) {
-      std::vector<NewRecord> some;
-      some.reserve(kRecordsEach);
-      for (size_t i = 0; i < kRecordsEach; i++)
-        some.push_back({{Topic::kEvents, static_cast<uint32_t>(records++ % kPartitions)},
-                        RecordType::kEvent,
-                        "0123456789abcdef",
-                        value});
-      window.Add(kRecordsEach);
-      const auto before = Clock::now();
-      log->Append(std::move(some), [&, before](const absl::Status& status, std::span<const Offset>) {
-        if (!status.ok()) Die(status.ToString());
-        {
-          const std::lock_guard lock(mutex);
-          micros.push_back(Since(before) * 1e6);
-        }
-        window.Remove(kRecordsEach);
-      });
-    }
-  }
-  window.Drain();
-  for (std::thread& reader : readers) reader.join();
-  measured.Done(records);
-  std::sort(micros.begin(), micros.end());
-  figures[name + "_append_p50_us"] = micros[micros.size() / 2];
-  figures[name + "_append_p99_us"] = micros[micros.size() * 99 / 100];
-}
-
 // From Append to the Read of a reader that is woken, at 200 a second.
 void Latency(const std::string& brokers, const std::string& prefix) {
   const auto log = OpenLog(brokers, prefix + "latency.");
@@ -385,9 +333,6 @@ int Main(int argc, char** argv) {
     if (wanted("append")) Append(*log, 1, records_each);
   }
   if (wanted("append")) Append(*log, 2, 16);
-  for (const uint32_t folds : {0u, 4u}) {
-    if (wanted("paced")) Paced(brokers, prefix, folds);
-  }
   uint64_t records = 0;
   for (uint32_t p = 0; p < kPartitions; p++) records += log->Range({Topic::kEvents, p})->next;
   if (wanted("raw_consume")) RawConsume(brokers, prefix + "events", records);

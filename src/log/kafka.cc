@@ -1,6 +1,5 @@
 #include "log/kafka.h"
 
-#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -142,10 +141,10 @@ void KafkaLogImpl::Run() {
   while (!stop_.load()) {
     asks_.Use(producer_.instance());
     asks_.Serve();
-    const Clock::time_point send = producer_.Serve();
+    producer_.Serve();
     ServeCommits();
     const Clock::time_point due = reader_.Serve(watches_.get());
-    bell_->Wait(std::min({send, due, Clock::now() + kTick}));
+    bell_->Wait(std::min(due, Clock::now() + kTick));
   }
   producer_.Close(Clock::now() + kCloseWait);
   {

@@ -47,8 +47,6 @@ struct KafkaOptions {
   bool manage_topics = true;              // false: EnsureTopic only looks for enough partitions
   uint64_t queued_bytes_max = 64 << 20;   // appended and not answered; more is RESOURCE_EXHAUSTED
   uint64_t recent_bytes_max = 256 << 10;  // of one partition, kept for others who read the same
-  // Under load an append waits so long for company: a request to the brokers costs as much as 20 records.
-  std::chrono::microseconds batch_wait{3'000};
   std::chrono::milliseconds append_timeout{30'000};
   std::chrono::milliseconds answer_timeout{5'000};  // of everything else that asks the brokers
   std::chrono::milliseconds contact_max{4'000};

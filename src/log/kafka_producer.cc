@@ -11,8 +11,6 @@ namespace laneway::log {
 namespace {
 
 constexpr uint64_t kRecordOverheadBytes = 512;  // librdkafka's message with its headers, and ours
-constexpr size_t kAloneRecords = 8;             // so few under way are no load
-constexpr size_t kCompanyRecords = 4096;        // enough for a batch, however soon
 constexpr std::chrono::milliseconds kReplacePause{1000};
 constexpr std::chrono::milliseconds kAskPause{200};
 constexpr std::string_view kWhat = "append";
@@ -79,19 +77,14 @@ void KafkaProducer::Append(std::vector<NewRecord> records, AppendDone done) {
   absl::Status status = closed_.load() ? Closed() : Reserve(records, &pending->bytes);
   pending->records = std::move(records);
   if (!status.ok() || pending->records.empty()) return Refuse(std::move(pending), std::move(status));
-  const bool alone = in_flight_.load(std::memory_order_relaxed) < kAloneRecords;
-  if (alone && !has_deferred_.load() && PartitionsKnown(*pending)) {
+  if (!has_deferred_.load() && PartitionsKnown(*pending)) {
     const std::shared_lock lock(handle_mutex_);
     return Send(*handle_, std::move(pending));
   }
   {
     const std::lock_guard lock(queue_mutex_);
-    if (deferred_.empty()) deferred_since_ = pending->called;
-    const bool full = deferred_records_ >= kCompanyRecords;
-    deferred_records_ += pending->records.size();
     deferred_.push_back(std::move(pending));
     has_deferred_ = true;
-    if (deferred_.size() > 1 && full == (deferred_records_ >= kCompanyRecords)) return;  // it knows
   }
   bell_->Ring();
 }
@@ -101,7 +94,6 @@ void KafkaProducer::Send(KafkaHandle& handle, std::unique_ptr<Pending> pending) 
   pending->offsets.resize(count);
   pending->slots.resize(count);
   pending->missing = count + 1;  // ours goes last: the answer may come while this loop runs
-  in_flight_.fetch_add(count, std::memory_order_relaxed);
   Pending* const raw = pending.release();
   size_t sent = 0;
   for (; sent < count; sent++) {
@@ -111,7 +103,6 @@ void KafkaProducer::Send(KafkaHandle& handle, std::unique_ptr<Pending> pending) 
     // What comes behind it must not overtake it. (`unsent` is read by whoever sees `missing` reach 0.)
     raw->unsent = count - sent;
     raw->unsent_error = error;
-    in_flight_.fetch_sub(raw->unsent, std::memory_order_relaxed);
     break;
   }
   const size_t fewer = 1 + (count - sent);
@@ -150,7 +141,6 @@ rd_kafka_resp_err_t KafkaProducer::SendOne(KafkaHandle& handle, Slot& slot) {
 void KafkaProducer::OnDelivered(const rd_kafka_message_t& message) {
   const auto* const slot = static_cast<const Slot*>(message._private);
   Pending* const pending = slot->pending;
-  in_flight_.fetch_sub(1, std::memory_order_relaxed);
   pending->offsets[slot->index] = static_cast<Offset>(message.offset);
   const rd_kafka_msg_status_t status = rd_kafka_message_status(&message);
   if (message.err == RD_KAFKA_RESP_ERR_NO_ERROR || status == RD_KAFKA_MSG_STATUS_PERSISTED) {
@@ -210,13 +200,13 @@ void KafkaProducer::AnswerQueued() {
   }
 }
 
-KafkaProducer::Clock::time_point KafkaProducer::Serve() {
+void KafkaProducer::Serve() {
   AnswerQueued();
   const std::shared_ptr<KafkaHandle> handle = instance();
   handle->Poll();
   if (handle->fatal() && Clock::now() >= replace_not_before_) Replace();
   ServeRetired();
-  return has_deferred_.load() ? ServeDeferred() : Clock::time_point::max();
+  if (has_deferred_.load()) ServeDeferred();
 }
 
 // What the old one had is answered by its delivery reports: UNKNOWN when it may be on a broker, UNAVAILABLE
@@ -245,35 +235,20 @@ void KafkaProducer::ServeRetired() {
   });
 }
 
-// Until when those who wait go on waiting for others: until what is under way has been answered, so that the
-// more there is the more goes together, or until they have waited long enough. Under the queue's lock.
-KafkaProducer::Clock::time_point KafkaProducer::CompanyUntil() const {
-  const bool idle = in_flight_.load(std::memory_order_relaxed) == 0;
-  if (idle || deferred_records_ >= kCompanyRecords || closed_.load()) return Clock::time_point::min();
-  return deferred_since_ + options_.batch_wait;
-}
-
-KafkaProducer::Clock::time_point KafkaProducer::ServeDeferred() {
-  bool first = true;
+void KafkaProducer::ServeDeferred() {
   while (true) {
     std::unique_ptr<Pending> pending;
     absl::Status why;
     Known known = Known::kWait;
     {
       const std::lock_guard lock(queue_mutex_);
-      if (deferred_.empty()) {
-        has_deferred_ = false;
-        return Clock::time_point::max();
+      if (!deferred_.empty()) known = Judge(*deferred_.front(), &why);
+      if (deferred_.empty() || known == Known::kWait) {
+        has_deferred_ = !deferred_.empty();
+        return;
       }
-      const Clock::time_point now = Clock::now();
-      if (const Clock::time_point until = CompanyUntil(); std::exchange(first, false) && until > now)
-        return until;
-      known = Judge(*deferred_.front(), &why);
-      if (known == Known::kWait) return now + kAskPause;
       pending = std::move(deferred_.front());
       deferred_.pop_front();
-      deferred_records_ -= pending->records.size();
-      deferred_since_ = now;
     }
     if (known == Known::kNever) {
       Refuse(std::move(pending), std::move(why));
@@ -337,7 +312,6 @@ void KafkaProducer::Close(Clock::time_point until) {
   {
     const std::lock_guard lock(queue_mutex_);
     deferred.swap(deferred_);
-    deferred_records_ = 0;
   }
   for (std::unique_ptr<Pending>& pending : deferred) Refuse(std::move(pending), Closed());
   const std::shared_ptr<KafkaHandle> handle = instance();

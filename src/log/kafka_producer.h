@@ -1,8 +1,6 @@
 // kafka_producer.h: appending. One idempotent producer, replaced when it has failed for good.
 //
-// Role:       turns an append into messages, and their delivery reports into one answer. Who is alone is sent
-//             at once, on the caller's thread; while others are under way appends wait a moment for company
-//             (batch_wait), and the log's thread sends them together.
+// Role:       turns an append into messages, and their delivery reports into one answer.
 // Invariants: (1) an append is refused whole or tried whole: its size, its topics and partitions and the room
 //             in the queue are looked at before its first record is handed over; (2) its records are handed
 //             over in their order by one thread, so that within a partition none overtakes another, over
@@ -45,8 +43,7 @@ class KafkaProducer {
 
   void Append(std::vector<NewRecord> records, AppendDone done);
 
-  // Returns when it has to be called again.
-  std::chrono::steady_clock::time_point Serve();
+  void Serve();
   // Sends what waits, for as long as `until`, and answers everything. Nothing may be appended any more.
   void Close(std::chrono::steady_clock::time_point until);
 
@@ -86,8 +83,7 @@ class KafkaProducer {
   void Answer(std::unique_ptr<Pending> pending);
   void AnswerQueued();
 
-  Clock::time_point ServeDeferred();
-  Clock::time_point CompanyUntil() const;
+  void ServeDeferred();
   Known Judge(const Pending& pending, absl::Status* why);
   void AskFor(Topic topic);
   void Replace();
@@ -107,13 +103,9 @@ class KafkaProducer {
   std::atomic<uint64_t> queued_bytes_{0};
   std::atomic<bool> closed_{false};
 
-  std::atomic<size_t> in_flight_{0};  // records handed over and not answered
-
   std::mutex queue_mutex_;
-  std::deque<std::unique_ptr<Pending>> deferred_;  // for the log's thread to send
-  size_t deferred_records_ = 0;
-  Clock::time_point deferred_since_;
-  std::atomic<bool> has_deferred_{false};           // until the last of them was sent: nobody overtakes
+  std::deque<std::unique_ptr<Pending>> deferred_;
+  std::atomic<bool> has_deferred_{false};
   std::vector<std::unique_ptr<Pending>> answered_;  // to be answered by the log's thread
   struct TopicAsk {
     bool asking = false;
