@@ -246,8 +246,9 @@ class Judge:
                 continue
             self.runs[name, attempt] += 1
             self.check(self.runs[name, attempt] == 1, "attempt %d of %s was run %d times" % (attempt, name, self.runs[name, attempt]))
-            # Acknowledged is enough to start (rule W1): a verdict may have come before it.
-            taken = (attempt, worker) in task.told and attempt not in task.started and task.ended_by.get(attempt) == "republished"
+            # Acknowledged is enough to start (rule W1): a verdict, or the late success of an earlier attempt, may have come before it.
+            overtaken = task.ended_by.get(attempt) == "republished" or (task.winner is not None and task.winner < attempt)
+            taken = (attempt, worker) in task.told and attempt not in task.started and overtaken
             self.check(taken or task.started.get(attempt) == worker, "attempt %d of %s was run by %s; the record of its start that counts "
                        "names %s; it was ended by %s" % (attempt, name, worker, task.started.get(attempt), task.ended_by.get(attempt)))
             open_runs[name][attempt] = pid
