@@ -9,6 +9,7 @@
 //
 // Only the figures of one run are comparable: the broker shares the processors.
 #include <librdkafka/rdkafka.h>
+
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>

@@ -44,12 +44,15 @@ class Room {
   std::string path_;
 };
 
-absl::StatusOr<node::NodeOptions> FleetIn(const std::string& folder, const MeasureOptions& options,
-                                          bool zone) {
+// `capacity`: slots of each worker when nobody asked for a number. A slot waits for the syncs of its task:
+// many slots share them.
+absl::StatusOr<node::NodeOptions> FleetIn(const std::string& folder, const MeasureOptions& options, bool zone,
+                                          uint32_t capacity = 1) {
+  if (options.capacity != 0) capacity = options.capacity;
   ops::ConfigSources sources;
   sources.flags = {{"log.data=" + folder + "/data", "--data"},
                    {"worker.in_process_thread_count=" + std::to_string(options.workers), "--workers"},
-                   {"worker.capacity=" + std::to_string(std::max(1U, options.capacity)), "--capacity"},
+                   {"worker.capacity=" + std::to_string(capacity), "--capacity"},
                    {"zone.path=" + folder + "/zone", "--zone"},
                    {"job.handler=noop", "--handler"}};
   if (!options.brokers.empty()) {
@@ -187,10 +190,9 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   const Room room(options.folder);
   Tell(options, "raw limit: RocksDB synced writes");
   const RawWrites raw = RawSyncedWrites(room.path(), 2);
-  MeasureOptions wide = options;  // a slot waits for the sync of its start: many slots share one
-  if (wide.capacity == 0) wide.capacity = 512;
-  auto configured = FleetIn(room.path(), wide, false);
+  auto configured = FleetIn(room.path(), options, false, 512);
   if (!configured.ok()) return configured.status();
+  const uint32_t capacity = configured->config.worker().capacity();
   const uint64_t count = options.count != 0 ? options.count : 500000;
   auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
@@ -209,7 +211,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
       "\"raw\": {\"rocksdb_synced_puts_per_second\": %.0f, "
       "\"rocksdb_synced_puts_in_batches_of_100_per_second\": %.0f, \"sync_p50_ms\": %.3f}, "
       "\"ratio_to_raw_batched_puts\": %.2f}",
-      count, options.tasks_per_job, options.workers, wide.capacity, figures,
+      count, options.tasks_per_job, options.workers, capacity, figures,
       static_cast<double>(stats.records) / static_cast<double>(count), stats.syncs, idle_mib,
       raw.single_per_second, raw.batched_per_second, raw.sync_p50_ms, per_second / raw.batched_per_second);
 }
@@ -294,9 +296,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
   const Room room(options.folder);
   Tell(options, "raw limit: posix_spawn of /bin/true from two threads");
   const double raw = RawSpawnsPerSecond(3);
-  MeasureOptions wider = options;
-  if (wider.capacity == 0) wider.capacity = 64;  // so that tasks share syncs
-  auto configured = FleetIn(room.path(), wider, false);
+  auto configured = FleetIn(room.path(), options, false, 64);
   if (!configured.ok()) return configured.status();
   auto fleet = StartFleet(std::move(*configured));
   if (!fleet.ok()) return fleet.status();
@@ -317,9 +317,7 @@ absl::StatusOr<std::string> MeasureExec(const MeasureOptions& options) {
 absl::StatusOr<std::string> MeasureFiles(const MeasureOptions& options) {
   const Room room(options.folder);
   const double raw = RawRenamesPerSecond(room.path(), 2);
-  MeasureOptions wider = options;
-  if (wider.capacity == 0) wider.capacity = 64;  // so that files share syncs
-  auto configured = FleetIn(room.path(), wider, true);
+  auto configured = FleetIn(room.path(), options, true, 64);
   if (!configured.ok()) return configured.status();
   configured->config.mutable_zone()->set_settle_ms(0);
   const uint64_t count = options.count != 0 ? options.count : 20000;

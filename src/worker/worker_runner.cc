@@ -251,8 +251,11 @@ void WorkerRunner::ReadControl(Now now) {
         continue;
       }
     }
-    if (!batch.ok()) control_due_ = now.boot + kReadAgain;  // nobody wakes us again for what is there
-    if (!batch.ok() || batch->records.empty()) break;
+    if (!batch.ok()) {
+      control_due_ = now.boot + kReadAgain;  // nobody wakes us again for what is there
+      break;
+    }
+    if (batch->records.empty()) break;
     control_next_ = batch->next_offset;
     for (const log::RecordView& record : batch->records) {
       v1::ControlRecord control;
