@@ -115,7 +115,8 @@ class Log {
   virtual ~Log() = default;
 
   // Appends in order; all records of one call become durable together where the implementation can
-  // (EmbeddedLog, SimLog: atomically). `done` is called exactly once, also when refused at once.
+  // (EmbeddedLog, SimLog: atomically). `done` is called exactly once, also when refused at once. UNKNOWN: any
+  // of them may be there, or come yet.
   virtual void Append(std::vector<NewRecord> records, AppendDone done) = 0;
 
   // Records from `from` on, at least one if there is any, otherwise an empty batch with next_offset == from;

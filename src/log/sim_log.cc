@@ -137,6 +137,13 @@ void SimDisk::Tell(const Call& call, const absl::Status& status, std::span<const
   answer.done(answer.error, {});
 }
 
+// Both hold the same; one keeps the first half, the other the rest.
+void SimDisk::SplitInHalves(std::vector<NewRecord>& first, std::vector<NewRecord>& rest) {
+  const auto middle = static_cast<ptrdiff_t>(first.size() / 2);
+  first.erase(first.begin() + middle, first.end());
+  rest.erase(rest.begin(), rest.begin() + middle);
+}
+
 void SimDisk::End(Call call, SimFate fate) {
   if (!call.status.ok()) return Tell(call, call.status);
   if (disk_full_ && fate != SimFate::kUnavailable) fate = SimFate::kDiskFull;
@@ -148,10 +155,13 @@ void SimDisk::End(Call call, SimFate fate) {
   if (fate == SimFate::kDiskFull)
     return Tell(call, absl::ResourceExhaustedError("the disk of the log is full"));
   if (fate != SimFate::kDone) {
-    const auto happen = fate == SimFate::kCutShort ? static_cast<ptrdiff_t>(call.records.size() / 2) : 0;
-    unknown_.push_back({{call.records.begin() + happen, call.records.end()}, call.owner});
+    unknown_.push_back({call.records, call.owner});
     if (unknown_.size() > kUnknownMax) unknown_.pop_front();
-    if (fate == SimFate::kCutShort) call.records.erase(call.records.begin() + happen, call.records.end());
+    if (fate == SimFate::kCutShort) {
+      std::vector<NewRecord>& late = unknown_.back().records;
+      const bool first_happens = call.id % 2 != 0;
+      SplitInHalves(first_happens ? call.records : late, first_happens ? late : call.records);
+    }
   }
   std::vector<Offset> offsets;
   if (fate != SimFate::kRequestLost) offsets = Happen(call);

@@ -35,7 +35,7 @@ enum class SimFate : uint8_t {
   kDone,         // it happens, and the client is told
   kReplyLost,    // it happens, and the client is told UNKNOWN
   kRequestLost,  // it does not happen, and the client is told UNKNOWN; AppendLate may still make it happen
-  kCutShort,     // its first records happen, the others do not, and the client is told UNKNOWN
+  kCutShort,     // its first or its last records happen, the others do not, and the client is told UNKNOWN
   kUnavailable,  // it does not happen: UNAVAILABLE
   kDiskFull,     // it does not happen: RESOURCE_EXHAUSTED
 };
@@ -154,6 +154,7 @@ class SimDisk {
 
   void Submit(Call call, AppendDone done);
   static std::vector<Call> Split(Call call);
+  static void SplitInHalves(std::vector<NewRecord>& first, std::vector<NewRecord>& rest);
   void End(Call call, SimFate fate);
   static void Tell(const Call& call, const absl::Status& status, std::span<const Offset> offsets = {});
   std::vector<Offset> Happen(const Call& call);

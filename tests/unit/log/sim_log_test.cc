@@ -289,6 +289,18 @@ TEST_F(RemoteSimLogTest, APartMayBeCutShortAndItsRestArrivesLater) {
   EXPECT_THAT(Values(*client_), ElementsAre("a", "c"));
 }
 
+TEST_F(RemoteSimLogTest, APartMayLoseItsBeginning) {
+  Append(*client_, "x");
+  disk_.CompleteNext(SimFate::kDone);
+  AppendToBoth();
+  disk_.CompleteNext(SimFate::kCutShort);
+  disk_.CompleteNext(SimFate::kDone);
+  EXPECT_THAT(answers_, ElementsAre("x:OK", "UNKNOWN"));
+  EXPECT_THAT(Values(*client_), ElementsAre("x", "c"));
+  EXPECT_TRUE(disk_.AppendLate(0));
+  EXPECT_THAT(Values(*client_), ElementsAre("x", "c", "a"));
+}
+
 TEST_F(RemoteSimLogTest, AnAppendSyncsNoStore) {
   for (const bool remote : {true, false}) {
     disk_.SetRemote(remote);
