@@ -14,6 +14,7 @@ import base64
 import ctypes
 import json
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -41,11 +42,17 @@ def jars():
 
 
 def free_ports(count):
-    """Bound together, so that they differ; then free again. Somebody may take one before the broker does: it says so and the test fails."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Different ones, free now, and not of those the system gives to whoever connects: a broker that is down must find its ports again."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as given:
+        above = int(given.read().split()[0])
+    sockets = []
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
+        while len(sockets) < count:
+            sockets.append(socket.socket())
+            try:
+                sockets[-1].bind(("127.0.0.1", random.randrange(10000, max(above, 20000))))
+            except OSError:
+                sockets.pop().close()
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:
@@ -301,6 +308,7 @@ def start_detached(arguments):
     folder = os.path.abspath(arguments.folder)
     words = [sys.executable, "-B", os.path.abspath(__file__), "serve", folder, "--brokers", str(arguments.brokers), "--socket",
              "--memory", arguments.memory]
+    words += ["--setting=" + setting for setting in arguments.setting]
     words += [flag for flag, wanted in (("--sasl", arguments.sasl), ("--acl", arguments.acl)) if wanted]
     with tempfile.TemporaryFile("w+") as errors:  # of its own: who reads ours would wait until the brokers end
         server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, text=True)
@@ -323,6 +331,7 @@ def main():
         one.add_argument("--acl", action="store_true", help="and rights")
         one.add_argument("--memory", default="512m", help="of each broker")
         one.add_argument("--certificate-days", type=int, default=30)
+        one.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="of the brokers; may be repeated")
         one.add_argument("--socket", action="store_true", help=argparse.SUPPRESS)
     for verb in ("broker-start", "broker-stop", "kill", "pause", "resume"):
         one = verbs.add_parser(verb, help="one broker, by its number")
@@ -340,7 +349,7 @@ def main():
     if arguments.verb == "serve":
         signal.signal(signal.SIGTERM, lambda *unused: sys.exit(0))
         cluster = Cluster(arguments.folder, arguments.brokers, arguments.sasl, arguments.acl, arguments.certificate_days, arguments.memory,
-                          lasting=arguments.socket)
+                          arguments.setting, lasting=arguments.socket)
         with cluster:
             print(json.dumps(cluster.facts), flush=True)
             if arguments.socket:
