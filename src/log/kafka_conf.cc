@@ -1,5 +1,6 @@
 #include "log/kafka_conf.h"
 
+#include "absl/strings/str_join.h"
 #include "log/text.h"
 
 namespace laneway::log {
@@ -43,15 +44,6 @@ constexpr Fixed kFixed[] = {
     {"enabled_events", "the log's threads rest on it"},
 };
 
-std::string Join(const std::vector<std::string>& parts, std::string_view between) {
-  std::string out;
-  for (const std::string& part : parts) {
-    if (!out.empty()) out += between;
-    out += part;
-  }
-  return out;
-}
-
 // librdkafka's own text, unless it repeats the value.
 std::string Problem(std::string_view name, std::string_view value, std::string_view text) {
   const bool repeats = value.size() >= 3 && text.find(value) != std::string_view::npos;
@@ -80,7 +72,7 @@ std::vector<std::string> CheckKafkaSettings(const std::map<std::string, std::str
 
 KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
   KafkaSettings out = {
-      {"bootstrap.servers", Join(options.brokers, ",")},
+      {"bootstrap.servers", absl::StrJoin(options.brokers, ",")},
       {"client.id", options.writer},
       {"allow.auto.create.topics", "false"},
       // A broker that is paused keeps its connections: what it does not answer must not be waited for long.

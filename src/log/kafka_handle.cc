@@ -6,11 +6,17 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "log/kafka_errors.h"
 #include "log/kafka_topic_settings.h"
 #include "log/text.h"
 
 namespace laneway::log {
+namespace {
+
+constexpr std::chrono::seconds kLookEvery{5};  // for a way to the brokers
+
+}  // namespace
 
 void KafkaBell::Ring() {
   {
@@ -79,6 +85,8 @@ absl::StatusOr<std::shared_ptr<KafkaHandle>> KafkaHandle::Make(KafkaRole role, c
   handle->bell_ = std::move(bell);
   handle->delivered_ = std::move(delivered);
   handle->prefix_ = options.prefix;
+  handle->brokers_ = absl::StrJoin(options.brokers, ",");
+  handle->look_at_ = std::chrono::steady_clock::now() + kLookEvery;
   rd_kafka_conf_set_opaque(conf->get(), handle.get());
   rd_kafka_conf_set_error_cb(conf->get(), &KafkaHandle::OnError);
   rd_kafka_conf_set_log_cb(conf->get(), &KafkaHandle::OnLog);
@@ -107,8 +115,25 @@ KafkaHandle::~KafkaHandle() {
 }
 
 bool KafkaHandle::Poll() {
+  if (std::chrono::steady_clock::now() >= look_at_) FindBrokersAgain();
   if (!waiting_.exchange(false)) return false;
   return rd_kafka_poll(rk_, 0) > 0;
+}
+
+// Brokers whose heartbeats came too late (after a pause, say) are taken out of the cluster's list; when that
+// holds for all, any of them answers that there are none. librdkafka (2.15.1) then lets go of all it knew of
+// and begins again with those of its configuration, unless it still has them in the moment it looks: then it
+// has none, asks nobody any more, and what waits to be sent waits beyond its time.
+void KafkaHandle::FindBrokersAgain() {
+  look_at_ = std::chrono::steady_clock::now() + kLookEvery;
+  rd_kafka_topic_t* known = nullptr;
+  for (const std::atomic<rd_kafka_topic_t*>& topic : topics_) {
+    if (known = topic.load(); known != nullptr) break;
+  }
+  const struct rd_kafka_metadata* none = nullptr;
+  const rd_kafka_resp_err_t asked = rd_kafka_metadata(rk_, 0, known, &none, 0);  // waits for nothing
+  if (asked == RD_KAFKA_RESP_ERR__TRANSPORT) rd_kafka_brokers_add(rk_, brokers_.c_str());
+  if (none != nullptr) rd_kafka_metadata_destroy(none);
 }
 
 rd_kafka_topic_t* KafkaHandle::TopicOf(Topic topic) {

@@ -77,7 +77,8 @@ class KafkaHandle {
   KafkaHandle& operator=(const KafkaHandle&) = delete;
 
   rd_kafka_t* get() const { return rk_; }
-  // Serves what waits: deliveries, errors. True: there was something.
+  // Serves what waits: deliveries, errors. Sees to it that there is a way to the brokers. True: there was
+  // something.
   bool Poll();
   // The producer has failed for good.
   bool fatal() const { return fatal_.load(std::memory_order_relaxed); }
@@ -87,6 +88,7 @@ class KafkaHandle {
 
  private:
   KafkaHandle() = default;
+  void FindBrokersAgain();
   static void OnError(rd_kafka_t* rk, int error, const char* reason, void* self);
   static void OnLog(const rd_kafka_t* rk, int level, const char* facility, const char* text);
   static void OnDelivered(rd_kafka_t* rk, const rd_kafka_message_t* message, void* self);
@@ -102,6 +104,8 @@ class KafkaHandle {
   std::atomic<bool> waiting_{true};  // the main queue has something
   std::atomic<bool> fatal_{false};
   std::string prefix_;
+  std::string brokers_;  // those of the configuration
+  std::chrono::steady_clock::time_point look_at_;
   std::mutex topics_mutex_;  // held while one is made
   std::array<std::atomic<rd_kafka_topic_t*>, kTopicsMax> topics_{};
 };

@@ -47,6 +47,7 @@ std::unique_ptr<KafkaBroker> KafkaBroker::Start(const Options& options) {
                                     std::to_string(options.certificate_days)};
   if (options.sasl) words.emplace_back("--sasl");
   if (options.acl) words.emplace_back("--acl");
+  for (const std::string& setting : options.settings) words.push_back("--setting=" + setting);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

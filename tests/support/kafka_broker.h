@@ -25,6 +25,7 @@ class KafkaBroker {
     bool sasl = false;  // clients need TLS and a password
     bool acl = false;   // and rights, of which they have none at first
     int certificate_days = 30;
+    std::vector<std::string> settings = {};  // of the brokers: "name=value"
   };
   static std::unique_ptr<KafkaBroker> Start(const Options& options);
   // One broker for all cases of a test program, made when the first one asks.
