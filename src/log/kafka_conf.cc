@@ -92,11 +92,6 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
   if (role == KafkaRole::kProducer) {
     const KafkaSettings ours = {
         {"enable.idempotence", "true"},
-        // A broker that has no record of a producer yet takes whichever of its requests comes first: of two
-        // under way to a leader that is just made, the first may be refused and the second accepted, and
-        // order is lost. (Brokers answer the requests of a connection one after the other, so this costs a
-        // network's delay only.)
-        {"max.in.flight.requests.per.connection", "1"},
         {"linger.ms", "0"},
         {"message.timeout.ms", std::to_string(options.append_timeout.count())},
         {"message.max.bytes", std::to_string(kRecordBytesMax + (64 << 10))},

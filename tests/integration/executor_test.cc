@@ -326,6 +326,9 @@ TEST_F(ExecutorTest, AStoppedChildStopsNobodyElse) {
 }
 
 TEST_F(ExecutorTest, ABombWithinItsLimitDisturbsNobody) {
+  if (geteuid() == 0 &&
+      FindPidsCgroup(ReadFile("/proc/self/cgroup"), ReadFile("/proc/self/mountinfo")).empty())
+    GTEST_SKIP() << "root without a pids cgroup: between two looks nothing limits its processes";
   const std::string mark = Mark();
   RunSpec bomb = Script(folder_, 1, "bomb() { bomb | bomb & sleep " + mark + "; }; bomb; wait");
   bomb.processes_max = 40;
