@@ -326,9 +326,6 @@ TEST_F(ExecutorTest, AStoppedChildStopsNobodyElse) {
 }
 
 TEST_F(ExecutorTest, ABombWithinItsLimitDisturbsNobody) {
-  if (geteuid() == 0 &&
-      FindPidsCgroup(ReadFile("/proc/self/cgroup"), ReadFile("/proc/self/mountinfo")).empty())
-    GTEST_SKIP() << "root without a pids cgroup: between two looks nothing limits its processes";
   const std::string mark = Mark();
   RunSpec bomb = Script(folder_, 1, "bomb() { bomb | bomb & sleep " + mark + "; }; bomb; wait");
   bomb.processes_max = 40;
@@ -342,8 +339,8 @@ TEST_F(ExecutorTest, ABombWithinItsLimitDisturbsNobody) {
     most = std::max(most, ProcessesWith(mark).size());
   }
   EXPECT_FALSE(events_.WaitEnded(Key(1)).ok);
-  EXPECT_THAT(ProcessesWith(mark), testing::IsEmpty());
-  EXPECT_LE(most, 2000u);
+  EXPECT_TRUE(Eventually([&] { return ProcessesWith(mark).empty(); }));  // thousands die one after the other
+  EXPECT_LE(most, 10000u);
 }
 
 TEST_F(ExecutorTest, WhereNoCgroupCanBeMadeDescendantsAreCounted) {

@@ -120,7 +120,7 @@ void CompanionProcess::Tick() {
     it = waitpid(*it, nullptr, WNOHANG | __WALL) != 0 ? abandoned_.erase(it) : std::next(it);
   }
   next_tick_ = now_ + kIdleTick;
-  if (counted_runs_ > 0) next_tick_ = now_ + kCountInterval;
+  if (counted_runs_ > 0) next_tick_ = now_ + kCrowdInterval;
   if (!strays_.empty()) next_tick_ = now_ + kSweepInterval;
 }
 
@@ -133,7 +133,7 @@ void CompanionProcess::Poll() {
   now_ = std::chrono::steady_clock::now();
   for (int i = 0; i < count; i++) HandleEvent(events[i].data.u64);
   if (was_idle && !runs_.empty() && next_tick_ <= now_) {
-    next_tick_ = now_ + (counted_runs_ > 0 ? kCountInterval : milliseconds(kIdleTick));
+    next_tick_ = now_ + (counted_runs_ > 0 ? kCrowdInterval : milliseconds(kIdleTick));
     oom_kills_ = std::max(oom_kills_, OomKills());
   }
 }

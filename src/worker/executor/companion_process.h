@@ -37,6 +37,7 @@ class CompanionProcess {
   static constexpr std::chrono::seconds kGiveUpAfter{30};  // on what SIGKILL does not end
   static constexpr std::chrono::milliseconds kSweepInterval{20};
   static constexpr std::chrono::milliseconds kCountInterval{200};
+  static constexpr std::chrono::milliseconds kCrowdInterval{20};  // of looks whether there are many more
   static constexpr std::chrono::seconds kIdleTick{1};
 
   // What an event of the poll is about: the run in the upper bits.
@@ -74,7 +75,9 @@ class CompanionProcess {
   bool IsSpared(int32_t stray) const;
   void WatchChildren();
   bool IsDead(const AttemptRun& run) const;
+  void CountRuns(int more);
   void CountProcesses();
+  static bool IsCounted(const AttemptRun& run);
   uint64_t ProcessesOfUserMax(const AttemptRun& run) const;
 
   // Time.
@@ -116,7 +119,9 @@ class CompanionProcess {
   std::map<int32_t, SteadyTime> strays_;  // adopted process → when it was found
   std::set<int32_t> abandoned_;           // leaders that would not die
   bool watching_children_ = false;
-  uint32_t counted_runs_ = 0;  // limited, and without a cgroup
+  int counted_runs_ = 0;  // limited, and without a cgroup
+  SteadyTime count_at_;
+  uint64_t calm_threads_ = 0;  // of the machine, when they were counted
   uint64_t oom_kills_ = 0;
   bool siblings_due_ = false;  // a run has ended since they were looked for
   SteadyTime next_tick_;

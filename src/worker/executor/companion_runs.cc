@@ -37,10 +37,8 @@ void CompanionProcess::HandleStart(wire::StartRun start) {
 
 uint64_t CompanionProcess::ProcessesOfUserMax(const AttemptRun& run) const {
   if (run.start.processes_max == 0 || run.cgroup || geteuid() == 0) return 0;
-  const std::string load = ReadSmallFile("/proc/loadavg");  // "0.1 0.1 0.1 2/345 678": 345 threads in all
-  const size_t slash = load.find('/');
-  if (slash == std::string::npos) return 0;
-  return std::strtoull(load.c_str() + slash + 1, nullptr, 10) + run.start.processes_max + kProcessesSlack;
+  const uint64_t threads = ThreadsOfMachine();
+  return threads == 0 ? 0 : threads + run.start.processes_max + kProcessesSlack;
 }
 
 void CompanionProcess::Launch(AttemptRun* run) {
@@ -53,7 +51,7 @@ void CompanionProcess::Launch(AttemptRun* run) {
     if (!pids_limit_) pids_limit_ = std::make_unique<PidsLimit>();
     run->cgroup = pids_limit_->Make(run->run(), run->start.processes_max);
     if (run->cgroup) job.cgroup_procs_fd = run->cgroup->procs_fd;
-    if (!run->cgroup) counted_runs_++;
+    if (!run->cgroup) CountRuns(+1);
   }
   job.processes_of_user_max = ProcessesOfUserMax(*run);
   job.argv = std::move(run->start.argv);
@@ -91,7 +89,7 @@ void CompanionProcess::CannotStart(AttemptRun* run, std::string why) {
   message.ended.message = std::move(why);
   Send(message);
   if (run->cgroup) pids_limit_->Remove(&*run->cgroup);
-  if (run->start.processes_max > 0 && !run->cgroup) counted_runs_--;
+  if (run->start.processes_max > 0 && !run->cgroup) CountRuns(-1);
   runs_.erase(run->run());
 }
 
@@ -173,7 +171,7 @@ void CompanionProcess::Finish(AttemptRun* run) {
   if (run->cgroup) {
     pids_limit_->Remove(&*run->cgroup);
   } else if (run->start.processes_max > 0) {
-    counted_runs_--;
+    CountRuns(-1);
   }
   if (run->timer) timers_.erase({*run->timer, run->run()});
   ended_.erase(run->run());
@@ -260,13 +258,32 @@ void CompanionProcess::WatchChildren() {
   Watch(signal_fd_, kSignal, wanted ? EPOLLIN : 0u, EPOLL_CTL_MOD);
 }
 
+void CompanionProcess::CountRuns(int more) {
+  if (counted_runs_ == 0) calm_threads_ = ThreadsOfMachine();
+  counted_runs_ += more;
+}
+
+bool CompanionProcess::IsCounted(const AttemptRun& run) {
+  return run.start.processes_max > 0 && !run.cgroup && run.stage != RunStage::kSpawning && !run.leader_gone();
+}
+
+// A bomb makes processes faster than they can be looked at: it is held still meanwhile.
 void CompanionProcess::CountProcesses() {
+  const uint64_t threads = ThreadsOfMachine();
+  const bool crowd = threads > calm_threads_ + kProcessesSlack;
+  if (!crowd && now_ < count_at_) return;
+  count_at_ = now_ + kCountInterval;
+  calm_threads_ = threads;
+  for (auto& [id, run] : runs_) {
+    if (crowd && IsCounted(*run)) kill(-run->pid, SIGSTOP);
+  }
   const std::map<pid_t, Process> table = ReadProcesses();
   for (auto& [id, run] : runs_) {
-    if (run->start.processes_max == 0 || run->cgroup || run->stage == RunStage::kSpawning ||
-        run->leader_gone())
+    if (!IsCounted(*run)) continue;
+    if (CountDescendants(table, run->pid) + 1 <= run->start.processes_max) {
+      if (crowd) kill(-run->pid, SIGCONT);
       continue;
-    if (CountDescendants(table, run->pid) + 1 <= run->start.processes_max) continue;
+    }
     if (run->facts.cause == StopCause::kNone) run->facts.cause = StopCause::kTooManyProcesses;
     KillRun(run.get());
   }

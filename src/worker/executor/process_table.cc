@@ -63,16 +63,21 @@ std::optional<Process> ParseStat(std::string_view text) {
 
 std::optional<Process> ReadProcess(pid_t pid) { return ParseStat(ReadSmallFile(ProcPath(pid, "stat"))); }
 
+// All numbers first: they come in ascending order, and a bomb makes new ones faster than they can be looked
+// at.
 std::map<pid_t, Process> ReadProcesses() {
   std::map<pid_t, Process> table;
   DIR* folder = opendir("/proc");
   if (folder == nullptr) return table;
+  std::vector<pid_t> numbers;
   while (const dirent* entry = readdir(folder)) {
-    if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
-    if (auto process = ReadProcess(static_cast<pid_t>(std::atoi(entry->d_name))))
-      table.emplace(process->pid, *process);
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+      numbers.push_back(static_cast<pid_t>(std::atoi(entry->d_name)));
   }
   closedir(folder);
+  for (const pid_t number : numbers) {
+    if (const auto process = ReadProcess(number)) table.emplace(process->pid, *process);
+  }
   return table;
 }
 
@@ -121,6 +126,12 @@ bool EnvironmentHas(pid_t pid, std::string_view variable) {
     rest.remove_prefix(end + 1);
   }
   return false;
+}
+
+uint64_t ThreadsOfMachine() {
+  const std::string load = ReadSmallFile("/proc/loadavg");  // "0.1 0.1 0.1 2/345 678": 345 threads in all
+  const size_t slash = load.find('/');
+  return slash == std::string::npos ? 0 : std::strtoull(load.c_str() + slash + 1, nullptr, 10);
 }
 
 uint64_t OomKills() {

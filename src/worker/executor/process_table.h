@@ -45,6 +45,9 @@ bool EnvironmentHas(pid_t pid, std::string_view variable);
 // The whole of a small file; empty when it cannot be read.
 std::string ReadSmallFile(const std::string& path);
 
+// Of all processes; 0: unknown. Costs next to nothing.
+uint64_t ThreadsOfMachine();
+
 // How many processes the kernel has killed for want of memory; 0: unknown.
 uint64_t OomKills();
 
