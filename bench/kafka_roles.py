@@ -53,7 +53,7 @@ def first_tasks(fleet):
     took = []
     for n in range(WORKERS_STARTED):
         name = "x%d" % n
-        fleet.add(name, "worker")
+        fleet.add(name, "worker", flags=["--set", 'worker.labels=["%s"]' % name])
         begun = time.monotonic()
         fleet.start(name)
         fleet.wait_runs(fleet.start_job(1, labels=[name]) + "/1")
