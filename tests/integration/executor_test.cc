@@ -339,8 +339,10 @@ TEST_F(ExecutorTest, ABombWithinItsLimitDisturbsNobody) {
     most = std::max(most, ProcessesWith(mark).size());
   }
   EXPECT_FALSE(events_.WaitEnded(Key(1)).ok);
-  EXPECT_TRUE(Eventually([&] { return ProcessesWith(mark).empty(); }));  // thousands die one after the other
-  EXPECT_LE(most, 10000u);
+  EXPECT_THAT(ProcessesWith(mark), testing::IsEmpty());
+  const bool limited =
+      !FindPidsCgroup(ReadFile("/proc/self/cgroup"), ReadFile("/proc/self/mountinfo")).empty();
+  EXPECT_LE(most, limited ? 2000u : 10000u);  // between two looks it grows
 }
 
 TEST_F(ExecutorTest, WhereNoCgroupCanBeMadeDescendantsAreCounted) {
