@@ -11,6 +11,13 @@
 namespace laneway::api {
 namespace {
 
+std::optional<v1::OnBrowserLoss> OnBrowserLossOf(std::string_view word) {
+  if (word == "retry") return v1::RETRY_TASK;
+  if (word == "continue") return v1::CONTINUE_TASK;
+  if (word == "fail") return v1::FAIL_TASK;
+  return std::nullopt;
+}
+
 using ops::JsonKind;
 using ops::JsonValue;
 using ops::Printable;
@@ -61,10 +68,10 @@ class Reader {
   }
 
   void Fields(const JsonValue& root) {
-    static const std::array<std::string, 16> kNames = {
-        "name",     "idempotency_key", "data_sources", "exec",          "handler",   "phases",
-        "priority", "not_before",      "labels",       "needs_browser", "resources", "ordering_key",
-        "timeout",  "max_attempts",    "payload",      "late_success"};
+    static const std::array<std::string, 17> kNames = {
+        "name",     "idempotency_key", "data_sources", "exec",          "handler",        "phases",
+        "priority", "not_before",      "labels",       "needs_browser", "resources",      "ordering_key",
+        "timeout",  "max_attempts",    "payload",      "late_success",  "on_browser_loss"};
     for (const auto& member : root.members) {
       if (std::find(kNames.begin(), kNames.end(), member.key) == kNames.end()) {
         Error(member.key, "an unknown field" + ops::DidYouMean(member.key, kNames));
@@ -220,6 +227,11 @@ class Reader {
     if (browser != nullptr && browser->kind != JsonKind::kBool)
       Refuse("needs_browser", *browser, "true or false");
     if (browser != nullptr) spec.set_needs_browser(browser->boolean);
+    if (const JsonValue* loss = root.Find("on_browser_loss")) {
+      const auto known = loss->kind == JsonKind::kString ? OnBrowserLossOf(loss->text) : std::nullopt;
+      if (!known) Refuse("on_browser_loss", *loss, "\"retry\", \"continue\" or \"fail\"");
+      spec.set_on_browser_loss(known.value_or(v1::RETRY_TASK));
+    }
   }
 
   void Phases(const JsonValue& root) {
@@ -301,6 +313,7 @@ v1::JobSpec SpecFromConfig(const v1::JobConfig& config) {
   spec.set_max_attempts(config.max_attempts());
   spec.set_max_losses(config.max_losses());
   spec.set_needs_browser(config.needs_browser());
+  spec.set_on_browser_loss(OnBrowserLossOf(config.on_browser_loss()).value_or(v1::RETRY_TASK));
   spec.mutable_backoff()->set_initial_ms(static_cast<uint32_t>(config.backoff().initial_ms()));
   spec.mutable_backoff()->set_factor(config.backoff().factor());
   spec.mutable_backoff()->set_max_ms(static_cast<uint32_t>(config.backoff().max_ms()));

@@ -1,10 +1,12 @@
 #include "cli/cli.h"
 #include "node/last_words_teller.h"
+#include "worker/browser/keeper.h"
 #include "worker/executor/companion.h"
 
 int main(int argc, char** argv) {
-  // Before anything else: a companion has no thread and no library's state.
+  // Before anything else: a companion or keeper has no thread and no library's state.
   if (const auto code = laneway::worker::CompanionMain(argc, argv)) return *code;
+  if (const auto code = laneway::worker::KeeperMain(argc, argv)) return *code;
   if (const auto code = laneway::node::TellerMain(argc, argv)) return *code;
   return laneway::cli::Main(argc, argv);
 }

@@ -34,7 +34,7 @@ void Liveness::On(const Beat& beat, LogTime now, std::vector<Verdict>* out) {
   member.polls = beat.lane_poll_age < limits_.heartbeat_timeout;
   member.leaving = beat.leaving;
   if (beat.has_browser && (restarted || !member.has_browser))
-    member.browser_since = now;  // its browser has a full timeout to come
+    member.browser_since = member.browser_heard = now;  // its browser has a full timeout to come
   member.has_browser = beat.has_browser;
   if (member.polls && !member.fold_lost) member.said.reset();
   if (MayReturn(member)) {
@@ -56,10 +56,11 @@ void Liveness::On(const BrowserBeat& beat, LogTime now, std::vector<Verdict>* ou
     member.browser_since = now;
     if (!member.fold_browser_lost) member.browser_said.reset();
   }
+  member.browser_heard = std::max(member.browser_heard, now);
   member.browser_judged = beat.offset + 1;
   member.browser_incarnation = beat.incarnation;
   member.browser_connected = beat.connected;
-  if (in_touch_ && member.fold_browser_lost && beat.connected && !member.removed) {
+  if (in_touch_ && member.fold_browser_lost && !member.removed && BrowserMayReturn(member)) {
     SayBrowser(beat.worker, member, Verdict::Kind::kBrowserReturned, "", now, out);
   }
   Plan(beat.worker, member);
@@ -97,7 +98,8 @@ void Liveness::On(const Tick&, LogTime now, std::vector<Verdict>* out) {
       if (member.fold_browser_lost) {
         SayBrowser(worker, member, Verdict::Kind::kBrowserReturned, "", now, out);
       } else {
-        SayBrowser(worker, member, Verdict::Kind::kBrowserLost, "browser_away", now, out);
+        SayBrowser(worker, member, Verdict::Kind::kBrowserLost,
+                   member.browser_connected ? "browser_silent" : "browser_away", now, out);
       }
     }
     Plan(worker, member);
@@ -113,14 +115,19 @@ void Liveness::On(const FoldSays& says, LogTime now, std::vector<Verdict>*) {
       // read here yet.
       member.last_sign = std::max(member.last_sign, now);
       member.browser_since = std::max(member.browser_since, now);
+      member.browser_heard = std::max(member.browser_heard, now);
     }
   }
   if (member.fold_browser_lost != says.browser_lost) {
     member.browser_said.reset();
-    if (!says.browser_lost) member.browser_since = std::max(member.browser_since, now);
+    if (!says.browser_lost) {
+      member.browser_since = std::max(member.browser_since, now);
+      member.browser_heard = std::max(member.browser_heard, now);
+    }
   }
   member.fold_lost = says.lost;
   member.fold_browser_lost = says.browser_lost;
+  member.fold_browser_judged = says.browser_judged;
   member.fold_judged = says.judged;
   member.died = says.lost ? says.died : IncarnationId();
   Plan(says.worker, member);
@@ -163,9 +170,15 @@ std::optional<LogTime> Liveness::BrowserDue(const Member& member) const {
       member.browser_judged == 0) {
     return std::nullopt;
   }
-  if (member.fold_browser_lost != member.browser_connected) return std::nullopt;  // the fold is right
-  const LogTime due = member.browser_connected ? member.browser_since : Heard(member.browser_since) + timeout;
+  if (member.fold_browser_lost && !BrowserMayReturn(member)) return std::nullopt;  // the fold is right
+  const LogTime since = member.browser_connected ? member.browser_heard : member.browser_since;
+  const LogTime due = member.fold_browser_lost ? member.browser_since : Heard(since) + timeout;
   return member.browser_said ? std::max(due, *member.browser_said + timeout) : due;
+}
+
+// What it said after the fold's word shows that its browser works.
+bool Liveness::BrowserMayReturn(const Member& member) const {
+  return member.browser_connected && member.browser_judged > member.fold_browser_judged;
 }
 
 // Rule R2: a verdict names what it judges.

@@ -62,8 +62,9 @@ struct FoldSays {
   WorkerId worker;
   bool lost = false;
   bool browser_lost = false;
-  uint64_t judged = 0;  // 1 + offset of the last heartbeat that a verdict which counts has named
-  IncarnationId died;   // of last words: beats of this incarnation are older than its death
+  uint64_t judged = 0;          // 1 + offset of the last heartbeat that a verdict which counts has named
+  IncarnationId died;           // of last words: beats of this incarnation are older than its death
+  uint64_t browser_judged = 0;  // 1 + offset of the last browser health that such a verdict has named
 };
 // A worker is registered, whether it has ever beaten or not: its silence counts from here. Or it was removed:
 // nothing of it counts any more.
@@ -83,7 +84,7 @@ struct Verdict {
   WorkerId worker;
   IncarnationId incarnation;
   uint64_t judged = 0;  // 1 + offset of the last heartbeat (or health record) it judges
-  std::string reason;   // silent, left, not_reading, browser_away
+  std::string reason;   // silent, left, not_reading, browser_away, browser_silent
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
 
@@ -110,8 +111,10 @@ class Liveness {
     bool browser_connected = false;
     uint64_t browser_judged = 0;  // 1 + offset; 0: nothing was ever said about its browser
     LogTime browser_since;        // how long it has been so
+    LogTime browser_heard;        // its last word, whatever it said
     bool fold_lost = false;
     bool fold_browser_lost = false;
+    uint64_t fold_browser_judged = 0;
     uint64_t fold_judged = 0;
     IncarnationId died;
     // What was said and not yet answered by the fold, and when.
@@ -134,6 +137,7 @@ class Liveness {
   // When the next verdict about the worker is due, or about its browser. Nothing: never, as things are.
   std::optional<LogTime> WorkerDue(const Member& member) const;
   std::optional<LogTime> BrowserDue(const Member& member) const;
+  bool BrowserMayReturn(const Member& member) const;
   void SayWorker(const WorkerId& worker, Member& member, Verdict::Kind kind, std::string_view reason,
                  LogTime now, std::vector<Verdict>* out);
   void SayBrowser(const WorkerId& worker, Member& member, Verdict::Kind kind, const char* reason, LogTime now,

@@ -58,9 +58,10 @@ const Member* Members::OnBrowserHealth(const v1::BrowserHealth& health) {
   if (!IsWorkerName(health.worker())) return nullptr;
   Member& member = Get(health.worker());
   member.has_browser = true;
-  member.browser_connected = health.connected();
+  member.browser_connected = health.connected() && !health.resting();
   member.browser_port = health.port();
   member.browser_generation = health.generation();
+  member.browser_note = health.note();
   return &member;
 }
 

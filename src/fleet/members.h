@@ -46,6 +46,7 @@ struct Member {
   bool browser_connected = false;
   uint32_t browser_port = 0;
   uint32_t browser_generation = 0;
+  std::string browser_note;  // why it is not connected
   bool draining_done = false;
   bool paused_by_itself = false;
   bool leaving = false;

@@ -24,8 +24,8 @@ struct RetryAnswer {
 };
 
 // After an attempt ended badly. `failures` and `losses` count it already.
-// max_attempts and max_losses of 0 mean 3. BAD_INPUT is dead at once; an attempt of which
-// CountsAsLoss(ending) is true is judged as a loss.
+// max_attempts and max_losses of 0 mean 3. BAD_INPUT is dead at once, and so is BROWSER_GONE where the job
+// says so; an attempt of which CountsAsLoss(ending) is true is judged as a loss.
 RetryAnswer AfterFailure(const v1::JobSpec& spec, v1::Ending ending, uint32_t failures, uint32_t losses);
 // After a started attempt was lost with its worker or browser. A loss is due at once: the task is not to
 // blame, until max_losses.

@@ -7,11 +7,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "api/job_definition.h"
 #include "node/last_words_teller.h"
 #include "ops/config.h"
 #include "ops/random_ids.h"
 #include "ops/units.h"
 #include "reaper/reaper_runner.h"
+#include "worker/browser/browsers.h"
 #include "worker/executor/companion.h"
 #include "worker/executor/last_words.h"
 #include "worker/executor/make_executor.h"
@@ -21,6 +23,7 @@ namespace laneway::node {
 namespace {
 
 constexpr Millis kPredecessorTimeout{15000};
+constexpr Millis kBrowserPatience{15000};  // to close, before they are killed
 
 std::string Absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
@@ -57,20 +60,6 @@ PlacementLimits Limits(const v1::PlacementConfig& config) {
 
 }  // namespace
 
-v1::JobSpec FileSpec(const v1::JobConfig& job) {
-  v1::JobSpec spec;
-  for (const std::string& argument : job.exec()) spec.add_exec(argument);
-  spec.set_handler(job.handler());
-  spec.set_timeout_ms(job.timeout_ms());
-  spec.set_max_attempts(job.max_attempts());
-  spec.set_max_losses(job.max_losses());
-  spec.mutable_backoff()->set_initial_ms(static_cast<uint32_t>(job.backoff().initial_ms()));
-  spec.mutable_backoff()->set_factor(job.backoff().factor());
-  spec.mutable_backoff()->set_max_ms(static_cast<uint32_t>(job.backoff().max_ms()));
-  spec.set_needs_browser(job.needs_browser());
-  return spec;
-}
-
 Node::Node(NodeOptions options)
     : options_(std::move(options)), incarnation_(ops::NewIncarnationId()), clock_(&ops::RealClock::Get()) {
   data_ = Absolute(options_.config.log().data());
@@ -80,9 +69,9 @@ Node::Node(NodeOptions options)
 absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
   std::unique_ptr<Node> fleet(new Node(std::move(options)));
   using Step = absl::Status (Node::*)();
-  for (const Step step :
-       {&Node::OpenData, &Node::OpenCompanion, &Node::OpenLog, &Node::OpenZone, &Node::OpenWorkers,
-        &Node::RegisterWorkers, &Node::TellLastWords, &Node::AddWorkers, &Node::OpenFold}) {
+  for (const Step step : {&Node::OpenData, &Node::OpenCompanion, &Node::OpenLog, &Node::OpenZone,
+                          &Node::OpenWorkers, &Node::RegisterWorkers, &Node::TellLastWords, &Node::AddWorkers,
+                          &Node::OpenBrowsers, &Node::OpenFold}) {
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
   fleet->Run();
@@ -178,7 +167,7 @@ absl::Status Node::OpenDispatcher() {
   dispatcher::RunnerOptions dispatching;
   dispatching.dispatcher.incarnation = incarnation_;
   dispatching.dispatcher.placement = Limits(config.placement());
-  dispatching.dispatcher.file_spec = FileSpec(config.job());
+  dispatching.dispatcher.file_spec = api::SpecFromConfig(config.job());
   const auto lanes = backend_->LogAs("dispatcher").Partitions(log::Topic::kLanes);
   if (!lanes.ok()) return lanes.status();
   dispatching.dispatcher.lanes = *lanes;
@@ -216,6 +205,7 @@ void Node::Run() {
       if (backend_->kafka() != nullptr) ShowLag();
     });
   }
+  if (browsers_) browsers_->Start();
 }
 
 void Node::RunFold() {
@@ -312,6 +302,8 @@ void Node::StopWorkers(Millis drain_timeout) {
       workers_->BeginShutdown(mode, drain_timeout, [&] { done.set_value(); });
     });
     done.get_future().wait();
+    if (browsers_) browsers_->Stop(kBrowserPatience);
+    browsers_.reset();  // it tells the workers
     worker_loop_.Call([this] { workers_.reset(); });
   }
   worker_loop_.Stop();

@@ -36,8 +36,9 @@
 #include "zone/posix_fs.h"
 
 namespace laneway::worker {
+class Browsers;
 class Companion;
-}
+}  // namespace laneway::worker
 namespace laneway::reaper {
 class ReaperRunner;
 }
@@ -69,7 +70,7 @@ struct NodeOptions {
   std::string version;
   std::function<void(const v1::Alert&)> on_alert;  // on the fold's loop
   std::function<void(const WorkerId&, const std::string&)>
-      on_line;                                      // "Worker Lost (silent for 30 s)"; on the fold's loop
+      on_line;                                      // "Worker Lost (silent for 30 s)"; any thread
   std::function<void(const std::string&)> on_note;  // for people, while the brokers are waited for
   std::function<bool()> give_up;                    // asked meanwhile
   std::function<void(const log::EngineHealth&)> on_log_health;  // it has changed; on a thread of the log's
@@ -112,6 +113,7 @@ class Node {
   absl::Status OpenCompanion();
   absl::Status OpenWorkers();
   absl::Status AddWorkers();
+  absl::Status OpenBrowsers();
   absl::Status OpenFold();
   absl::Status OpenDispatcher();
   void OpenReaper();
@@ -141,6 +143,7 @@ class Node {
   ops::Loop worker_loop_{"workers"};
   std::unique_ptr<worker::Executor> executor_;
   std::unique_ptr<worker::WorkerRunner> workers_;
+  std::unique_ptr<worker::Browsers> browsers_;
   std::vector<worker::Opened> opened_;
   std::map<Lane, Offset> lag_shown_;  // on the workers' loop
   std::unique_ptr<fold::FleetFold> fold_;
@@ -157,8 +160,5 @@ class Node {
   std::unique_ptr<log::KafkaOwnership> ownership_;
   bool running_ = false;
 };
-
-// The options of every file's job, as the configuration has them.
-v1::JobSpec FileSpec(const v1::JobConfig& job);
 
 }  // namespace laneway::node

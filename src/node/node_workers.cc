@@ -4,6 +4,7 @@
 #include <future>
 
 #include "absl/strings/str_cat.h"
+#include "node/browser_plan.h"
 #include "node/node.h"
 #include "ops/config.h"
 #include "ops/random_ids.h"
@@ -22,6 +23,13 @@ absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
   log.Append(std::move(records),
              [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
   return done.get_future().get();
+}
+
+std::vector<std::string> Environment() {
+  std::vector<std::string> environment;
+  for (const auto& [name, value] : ops::ProcessEnvironment())
+    environment.push_back(absl::StrCat(name, "=", value));
+  return environment;
 }
 
 log::NewRecord RecordOf(const v1::WorkerRegistered& registered) {
@@ -168,12 +176,30 @@ void Node::ShowLag() {
   worker_loop_.RunAfter(kEvery, [this] { ShowLag(); });
 }
 
+// What a browser's guard says goes to the worker and to people, and how the worker uses it to the guard.
+absl::Status Node::OpenBrowsers() {
+  if (!options_.roles.workers || !options_.config.browser().enabled()) return absl::OkStatus();
+  std::vector<worker::BrowserSpec> specs;
+  for (const WorkerId& id : options_.workers)
+    specs.push_back(
+        BrowserSpecOf(options_.config, id, static_cast<uint32_t>(specs.size() + 1), Environment()));
+  browsers_ = std::make_unique<worker::Browsers>(clock_, std::move(specs),
+                                                 [this](const WorkerId& worker, worker::BrowserNews news) {
+                                                   for (const std::string& line : news.lines) {
+                                                     if (options_.on_line) options_.on_line(worker, line);
+                                                   }
+                                                   workers_->OnBrowser(worker, std::move(news));
+                                                 });
+  workers_->OnBrowserUse([this](const WorkerId& worker, const worker::BrowserUse& use) {
+    if (browsers_) browsers_->OnUse(worker, use);
+  });
+  return absl::OkStatus();
+}
+
 absl::Status Node::AddWorkers() {
   if (!options_.roles.workers) return absl::OkStatus();
   const v1::Config& config = options_.config;
-  std::vector<std::string> environment;
-  for (const auto& [name, value] : ops::ProcessEnvironment())
-    environment.push_back(absl::StrCat(name, "=", value));
+  const std::vector<std::string> environment = Environment();
   for (size_t i = 0; i < options_.workers.size(); i++) {
     worker::RunnerWorker one;
     one.options.id = options_.workers[i];
@@ -183,6 +209,10 @@ absl::Status Node::AddWorkers() {
     one.options.labels.assign(config.worker().labels().begin(), config.worker().labels().end());
     one.options.heartbeat_interval = Millis(config.health().heartbeat_interval_ms());
     one.options.heartbeat_timeout = Millis(config.health().heartbeat_timeout_ms());
+    one.options.has_browser = config.browser().enabled();
+    // So often that silence for the timeout means something.
+    one.options.browser_health_interval =
+        std::min(one.options.heartbeat_interval, Millis(config.health().browser_timeout_ms()) / 3);
     one.context.worker = options_.workers[i];
     one.context.zone_root = zone_root_;
     one.context.environment = environment;

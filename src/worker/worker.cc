@@ -39,13 +39,14 @@ void Commands::Clear() {
   stops.clear();
   children.clear();
   heartbeats.clear();
+  browser_health.clear();
   lines.clear();
   alerts.clear();
 }
 
 bool Commands::empty() const {
   return commits.empty() && runs.empty() && stops.empty() && children.empty() && heartbeats.empty() &&
-         lines.empty() && alerts.empty();
+         browser_health.empty() && lines.empty() && alerts.empty();
 }
 
 Worker::Worker(WorkerOptions options, Restored restored)
@@ -444,6 +445,11 @@ void Worker::OnHeartbeatAnswered(const absl::Status& status, Now now) {
   if (leave_beat_sent_) leave_beat_answered_ = true;
   if (status.ok()) return Touch(now);
   beat_at_ = std::min(beat_at_, now.boot + options_.retry_max);
+}
+
+void Worker::OnBrowserHealthAnswered(const absl::Status& status, Now now) {
+  health_out_ = false;
+  if (!status.ok()) health_at_ = std::min(health_at_, now.boot + options_.retry_max);
 }
 
 std::vector<std::pair<Lane, Offset>> Worker::FinishedInOwn() const {

@@ -35,6 +35,7 @@
 #include "laneway/v1/member.pb.h"
 #include "laneway/v1/report.pb.h"
 #include "laneway/v1/store.pb.h"
+#include "worker/browser_state.h"
 #include "worker/executor.h"
 #include "worker/notes.h"
 
@@ -49,6 +50,7 @@ struct WorkerOptions {
   Millis heartbeat_interval{15000};
   Millis heartbeat_timeout{30000};
   bool has_browser = false;
+  Millis browser_health_interval{15000};
   uint32_t queue_max = 65536;       // attempts held; beyond it lanes are not read on
   uint32_t tombstones_max = 32768;  // tasks that are over and whose packets are ignored
   // Different tasks in a row that could not even run here; 0: never pauses itself.
@@ -59,7 +61,7 @@ struct WorkerOptions {
   Millis progress_interval{1000};         // of one attempt
   Millis checkpoint_interval{100};
   // With every slot busy and nothing started for so long, what waits here is handed back: another worker may
-  // be free.
+  // be free. So is what waits for a browser that is away.
   Millis queue_patience{500};
   Millis retry_first{20};  // a commit that was not answered OK, doubling up to
   Millis retry_max{1000};
@@ -115,16 +117,11 @@ struct Commands {
   std::vector<Stop> stops;
   std::vector<ChildNote> children;
   std::vector<v1::Heartbeat> heartbeats;  // one at the most; the shell adds host, version, memory, CPU
+  std::vector<v1::BrowserHealth> browser_health;  // one at the most
   std::vector<Line> lines;
   std::vector<v1::Alert> alerts;
   void Clear();
   bool empty() const;
-};
-
-struct BrowserState {
-  bool connected = false;
-  uint32_t port = 0;
-  uint32_t generation = 0;
 };
 
 enum class Shutdown : uint8_t { kDrain, kAtOnce };
@@ -163,8 +160,10 @@ class Worker {
 
   void OnCommitted(uint64_t token, const absl::Status& status, Now now);
   void OnHeartbeatAnswered(const absl::Status& status, Now now);
+  void OnBrowserHealthAnswered(const absl::Status& status, Now now);
   void OnExecutor(const ExecutorEvent& event, Now now);
   void OnBrowser(const BrowserState& browser);
+  const BrowserUse& browser_use() const { return browser_use_; }
   // An operator says go on: ends a pause the worker gave itself, and voids drain marks of earlier words.
   // `intent`: 1 + its offset in `control`.
   void OnResume(uint64_t intent = 0);
@@ -220,6 +219,8 @@ class Worker {
     Lane lane = 0;
     Offset offset = 0;
     uint32_t slot = 0;
+    uint32_t browser_generation = 0;  // what it began with; 0: none
+    bool browser_replaced = false;    // that one was lost meanwhile
     v1::WorkPacket packet;
     v1::Event result;  // once ended
     std::string line;  // to be written when the result is durable
@@ -277,6 +278,7 @@ class Worker {
   void Release(Attempt& attempt, std::string_view reason);
   void EndWithout(Attempt& attempt, v1::Ending ending, std::string_view message);
   void FreeSlot(Attempt& attempt);
+  void BrowserOver(Attempt& attempt);
   void Touch(Now now);
   void Accuse(const Attempt& attempt, bool ok, v1::Ending ending, const std::string& message);
   static void UpdateReading(LaneState& lane);
@@ -305,6 +307,7 @@ class Worker {
   void StartNow(Attempt& attempt, Commands* out, Now now);
   void StopAll(StopReason reason);
   void StepHeartbeat(Now now, Commands* out);
+  void StepBrowserHealth(Now now, Commands* out);
   v1::Heartbeat MakeHeartbeat(Now now) const;
   bool EverythingReported() const;
 
@@ -321,9 +324,10 @@ class Worker {
   std::vector<Attempt*> fresh_;  // taken, not noted yet
   std::vector<uint32_t> free_slots_;
   uint32_t slots_used_ = 0;
-  std::optional<Millis> stuck_since_;  // every slot is busy, and something waits for one
-  std::vector<Attempt*> stopping_;     // stops to be sent
-  std::vector<AttemptKey> forgotten_;  // tombstones to be noted for attempts that were never held
+  std::optional<Millis> stuck_since_;        // every slot is busy, and something waits for one
+  std::optional<Millis> browserless_since_;  // something waits for a browser that is away
+  std::vector<Attempt*> stopping_;           // stops to be sent
+  std::vector<AttemptKey> forgotten_;        // tombstones to be noted for attempts that were never held
   std::vector<Attempt*> progressing_;
 
   std::map<Lane, LaneState> lanes_;
@@ -366,6 +370,10 @@ class Worker {
   std::optional<Millis> polled_;
 
   BrowserState browser_;
+  BrowserUse browser_use_;
+  Millis health_at_{0};  // the next regular word about the browser
+  bool health_now_ = true;
+  bool health_out_ = false;
   std::vector<TaskId> accusers_;  // different tasks that could not run here, in a row
   std::string evidence_;
   bool paused_ = false;

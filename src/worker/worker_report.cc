@@ -78,6 +78,7 @@ void Worker::OnReported(Attempt& attempt, const Reported& reported) {
 void Worker::FreeSlot(Attempt& attempt) {
   free_slots_.push_back(attempt.slot);
   slots_used_--;
+  if (attempt.browser_generation != 0) browser_use_.users--;
 }
 
 void Worker::OnEnded(Attempt& attempt, const Ended& ended) {
@@ -94,6 +95,7 @@ void Worker::OnEnded(Attempt& attempt, const Ended& ended) {
     if (attempt.output) succeeded->set_output(std::move(*attempt.output));
     succeeded->set_records(attempt.records);
     succeeded->set_duration_ms(static_cast<uint32_t>(ended.duration.count()));
+    succeeded->set_browser_replaced(attempt.browser_replaced);
     if (ended.cpu_us != 0 || ended.memory_peak_kib != 0) usage = succeeded->mutable_usage();
   } else {
     v1::TaskFailed* failed = result.mutable_task_failed();
@@ -110,6 +112,7 @@ void Worker::OnEnded(Attempt& attempt, const Ended& ended) {
     failed->set_message(Cut(ended.message, kMessageBytesMax));
     if (attempt.checkpoint_fresh) failed->set_checkpoint(*attempt.checkpoint);
     failed->set_duration_ms(static_cast<uint32_t>(ended.duration.count()));
+    failed->set_browser_replaced(attempt.browser_replaced);
     if (ended.cpu_us != 0 || ended.memory_peak_kib != 0) usage = failed->mutable_usage();
   }
   if (usage != nullptr) {
@@ -163,8 +166,23 @@ void Worker::Accuse(const Attempt& attempt, bool ok, v1::Ending ending, const st
 }
 
 void Worker::OnBrowser(const BrowserState& browser) {
-  if (browser.connected != browser_.connected || browser.generation != browser_.generation) beat_now_ = true;
+  if (browser.usable() != browser_.usable() || browser.generation != browser_.generation) beat_now_ = true;
+  health_now_ = true;
   browser_ = browser;
+  browser_use_.seen = browser.seq;
+  for (Attempts* list : {&starting_, &running_}) {
+    for (Attempt& attempt : *list) {
+      if (attempt.browser_generation != 0 && attempt.browser_generation <= browser.over) BrowserOver(attempt);
+    }
+  }
+}
+
+// What the script had open in it is lost.
+void Worker::BrowserOver(Attempt& attempt) {
+  const bool goes_on = attempt.packet.spec().on_browser_loss() == v1::CONTINUE_TASK;
+  attempt.browser_replaced = true;
+  if (goes_on && attempt.stage == Stage::kRunning) return;
+  StopOrDrop(attempt, StopReason::kBrowserGone);
 }
 
 void Worker::OnResume(uint64_t intent) {

@@ -53,7 +53,7 @@ struct WorkerRunner::Inbox {
   struct Answer {
     One* one = nullptr;
     uint64_t token = 0;
-    bool heartbeat = false;
+    enum class To : uint8_t { kCommit, kHeartbeat, kBrowserHealth } to = To::kCommit;
     absl::Status status;
   };
   std::mutex mutex;
@@ -63,7 +63,7 @@ struct WorkerRunner::Inbox {
   bool control = false;
   std::vector<Answer> answers;
   std::vector<ExecutorEvent> events;
-  std::vector<std::pair<WorkerId, BrowserState>> browsers;
+  std::vector<std::pair<WorkerId, BrowserNews>> browsers;
   std::set<One*> lanes;  // workers whose lanes have something
 
   template <class Put>
@@ -100,6 +100,7 @@ struct WorkerRunner::One {
   bool read = true;  // its lanes are to be read
   std::optional<Millis> read_again;
   AttemptFolders folders;
+  BrowserUse use_told;
   bool fatal_told = false;
   uint64_t bad_records = 0;
 };
@@ -151,8 +152,21 @@ void WorkerRunner::OnExecutorEvent(const ExecutorEvent& event) {
   Inbox::Tell(inbox_, [&event](Inbox& box) { box.events.push_back(event); });
 }
 
-void WorkerRunner::OnBrowser(const WorkerId& worker, const BrowserState& browser) {
-  Inbox::Tell(inbox_, [&](Inbox& box) { box.browsers.emplace_back(worker, browser); });
+void WorkerRunner::OnBrowser(const WorkerId& worker, BrowserNews news) {
+  Inbox::Tell(inbox_, [&](Inbox& box) { box.browsers.emplace_back(worker, std::move(news)); });
+}
+
+void WorkerRunner::TakeBrowserNews(One& one, BrowserNews news, Now now) {
+  for (std::string& text : news.lines) one.log.Add(now.wall, {std::move(text), std::nullopt, {}});
+  const std::string& name = one.core.options().id.name;
+  for (v1::Alert& alert : news.alerts) {
+    alert.set_subject(name);
+    alert.set_message(absl::StrCat(name, " – ", alert.message()));
+  }
+  SendAlerts(std::move(news.alerts));
+  if (!news.state) return;
+  one.context.browser_port = news.state->port;
+  one.core.OnBrowser(*news.state);
 }
 
 // One wake: everything that is there goes in, then every worker decides once.
@@ -180,7 +194,7 @@ void WorkerRunner::Pass() {
 void WorkerRunner::TakeInbox() {
   std::vector<Inbox::Answer> answers;
   std::vector<ExecutorEvent> events;
-  std::vector<std::pair<WorkerId, BrowserState>> browsers;
+  std::vector<std::pair<WorkerId, BrowserNews>> browsers;
   std::set<One*> lanes;
   bool control = false;
   {
@@ -197,8 +211,12 @@ void WorkerRunner::TakeInbox() {
   if (control_due_ && now.boot >= *control_due_) ReadControl(now);
   for (One* one : lanes) one->read = true;
   for (const Inbox::Answer& answer : answers) {
-    if (!answer.heartbeat) {
+    if (answer.to == Inbox::Answer::To::kCommit) {
       answer.one->core.OnCommitted(answer.token, answer.status, now);
+      continue;
+    }
+    if (answer.to == Inbox::Answer::To::kBrowserHealth) {
+      answer.one->core.OnBrowserHealthAnswered(answer.status, now);
       continue;
     }
     answer.one->core.OnHeartbeatAnswered(answer.status, now);
@@ -207,11 +225,8 @@ void WorkerRunner::TakeInbox() {
                            [](const absl::Status&) {});
     }
   }
-  for (const auto& [id, state] : browsers) {
-    if (One* one = FindWorker(id.name); one != nullptr) {
-      one->context.browser_port = state.connected ? state.port : 0;
-      one->core.OnBrowser(state);
-    }
+  for (auto& [id, news] : browsers) {
+    if (One* one = FindWorker(id.name); one != nullptr) TakeBrowserNews(*one, std::move(news), now);
   }
   for (const ExecutorEvent& event : events) {
     const AttemptKey key = std::visit([](const auto& what) { return what.key; }, event);
@@ -353,6 +368,9 @@ void WorkerRunner::StepOne(One& one, Now now) {
     one.out.Clear();
     one.core.Step(now, &one.out);
   } while (CarryOut(one, now));
+  if (!on_use_ || one.core.browser_use() == one.use_told) return;
+  one.use_told = one.core.browser_use();
+  on_use_(one.core.options().id, one.use_told);
 }
 
 // True when an attempt could not be started and the core was told.
@@ -370,22 +388,20 @@ bool WorkerRunner::CarryOut(One& one, Now now) {
   for (const Run& run : one.out.runs) StartAttempt(one, run, now);
   for (v1::Heartbeat& beat : one.out.heartbeats) SendHeartbeat(one, std::move(beat));
   for (const Line& line : one.out.lines) one.log.Add(now.wall, line);
-  if (!one.out.alerts.empty()) {
-    std::vector<log::NewRecord> records;
-    for (const v1::Alert& alert : one.out.alerts)
-      records.push_back(AlertRecord(alert, options_.alert_partitions));
-    ports_.log->Append(std::move(records), [](const absl::Status&, std::span<const Offset>) {});
-  }
+  for (const v1::BrowserHealth& health : one.out.browser_health) SendBrowserHealth(one, health);
+  SendAlerts(std::move(one.out.alerts));
   return before > 0 && std::exchange(start_failed_, false);
 }
 
 void WorkerRunner::SendCommit(One& one, const Commit& commit) {
-  ports_.journal->Commit(
-      NoteOps(one.core.options().id, *commit.batch), EventRecords(*commit.batch, options_.event_partitions),
-      [inbox = inbox_, which = &one, token = commit.token](const absl::Status& status,
-                                                           std::span<const Offset>) {
-        Inbox::Tell(inbox, [&](Inbox& box) { box.answers.push_back({which, token, false, status}); });
-      });
+  ports_.journal->Commit(NoteOps(one.core.options().id, *commit.batch),
+                         EventRecords(*commit.batch, options_.event_partitions),
+                         [inbox = inbox_, which = &one, token = commit.token](const absl::Status& status,
+                                                                              std::span<const Offset>) {
+                           Inbox::Tell(inbox, [&](Inbox& box) {
+                             box.answers.push_back({which, token, Inbox::Answer::To::kCommit, status});
+                           });
+                         });
 }
 
 void WorkerRunner::SendHeartbeat(One& one, v1::Heartbeat beat) {
@@ -396,10 +412,30 @@ void WorkerRunner::SendHeartbeat(One& one, v1::Heartbeat beat) {
   beat.set_cpu_us(CpuMicros());
   std::vector<log::NewRecord> records;
   records.push_back(HeartbeatRecord(beat, options_.heartbeat_partitions));
-  ports_.log->Append(std::move(records), [inbox = inbox_, which = &one](const absl::Status& status,
-                                                                        std::span<const Offset>) {
-    Inbox::Tell(inbox, [&](Inbox& box) { box.answers.push_back({which, 0, true, status}); });
-  });
+  ports_.log->Append(std::move(records),
+                     [inbox = inbox_, which = &one](const absl::Status& status, std::span<const Offset>) {
+                       Inbox::Tell(inbox, [&](Inbox& box) {
+                         box.answers.push_back({which, 0, Inbox::Answer::To::kHeartbeat, status});
+                       });
+                     });
+}
+
+void WorkerRunner::SendBrowserHealth(One& one, const v1::BrowserHealth& health) {
+  std::vector<log::NewRecord> records;
+  records.push_back(BrowserHealthRecord(health, 1));
+  ports_.log->Append(std::move(records),
+                     [inbox = inbox_, which = &one](const absl::Status& status, std::span<const Offset>) {
+                       Inbox::Tell(inbox, [&](Inbox& box) {
+                         box.answers.push_back({which, 0, Inbox::Answer::To::kBrowserHealth, status});
+                       });
+                     });
+}
+
+void WorkerRunner::SendAlerts(std::vector<v1::Alert> alerts) {
+  if (alerts.empty()) return;
+  std::vector<log::NewRecord> records;
+  for (const v1::Alert& alert : alerts) records.push_back(AlertRecord(alert, options_.alert_partitions));
+  ports_.log->Append(std::move(records), [](const absl::Status&, std::span<const Offset>) {});
 }
 
 void WorkerRunner::StartAttempt(One& one, const Run& run, Now now) {

@@ -23,6 +23,7 @@
 #include "log/store.h"
 #include "ops/clock.h"
 #include "ops/loop.h"
+#include "worker/browser/browsers.h"
 #include "worker/executor.h"
 #include "worker/run_spec.h"
 #include "worker/worker.h"
@@ -72,7 +73,11 @@ class WorkerRunner {
   void Start();
 
   void OnExecutorEvent(const ExecutorEvent& event);
-  void OnBrowser(const WorkerId& worker, const BrowserState& browser);
+  void OnBrowser(const WorkerId& worker, BrowserNews news);
+  // Called on the loop when a worker's use of its browser has changed.
+  void OnBrowserUse(std::function<void(const WorkerId&, const BrowserUse&)> told) {
+    on_use_ = std::move(told);
+  }
 
   // `done` is called once, on the loop, when every worker has said its last word. A second call can only
   // make it sooner.
@@ -111,6 +116,9 @@ class WorkerRunner {
   bool CarryOut(One& one, Now now);
   void SendCommit(One& one, const Commit& commit);
   void SendHeartbeat(One& one, v1::Heartbeat beat);
+  void SendBrowserHealth(One& one, const v1::BrowserHealth& health);
+  void SendAlerts(std::vector<v1::Alert> alerts);
+  void TakeBrowserNews(One& one, BrowserNews news, Now now);
   void StartAttempt(One& one, const Run& run, Now now);
   void WatchLanes(One& one);
   void Arm();
@@ -130,6 +138,7 @@ class WorkerRunner {
   ops::Loop::TimerId timer_;
   std::function<void()> shutdown_done_;
   std::function<void(const WorkerId&, const absl::Status&)> on_fatal_;
+  std::function<void(const WorkerId&, const BrowserUse&)> on_use_;
 };
 
 }  // namespace laneway::worker

@@ -23,6 +23,13 @@ bool Worker::MayStart(Now now) const { return !shutdown_ && !await_lane_ends_ &&
 
 // A long script must not keep short ones waiting that were given to this worker in advance.
 void Worker::HandBackWhatCannotStart(Now now) {
+  if (browser_.usable() || ready_browser_.empty()) {
+    browserless_since_.reset();
+  } else if (!browserless_since_) {
+    browserless_since_ = now.boot;
+  } else if (now.boot - *browserless_since_ >= options_.queue_patience) {
+    ReleaseAll({&ready_browser_}, "its worker's browser is away");
+  }
   if (!free_slots_.empty() || (ready_.empty() && ready_browser_.empty())) return stuck_since_.reset();
   if (!stuck_since_) stuck_since_ = now.boot;
   if (now.boot - *stuck_since_ >= options_.queue_patience)
@@ -51,6 +58,7 @@ void Worker::Step(Now now, Commands* out) {
     }
   }
   if (fatal_.ok()) StepHeartbeat(now, out);
+  if (fatal_.ok()) StepBrowserHealth(now, out);
   std::move(children_.begin(), children_.end(), std::back_inserter(out->children));
   std::move(lines_.begin(), lines_.end(), std::back_inserter(out->lines));
   std::move(alerts_.begin(), alerts_.end(), std::back_inserter(out->alerts));
@@ -157,7 +165,7 @@ void Worker::AddStarts(Now now, size_t records_max) {
   if (!MayStart(now)) return;
   while (!free_slots_.empty() && static_cast<size_t>(batch_.events.size()) < records_max) {
     Attempt* next = ready_.empty() ? nullptr : &ready_.front();
-    const bool browser = browser_.connected && !ready_browser_.empty();
+    const bool browser = browser_.usable() && !ready_browser_.empty();
     if (browser && (next == nullptr || ready_browser_.front().order < next->order))
       next = &ready_browser_.front();
     if (next == nullptr) return;
@@ -171,6 +179,11 @@ void Worker::AddStarts(Now now, size_t records_max) {
     started->set_worker(options_.id.name);
     started->set_store(store_bytes_);
     started->set_incarnation(incarnation_bytes_);
+    if (next->packet.spec().needs_browser()) {
+      started->set_browser_generation(next->browser_generation = browser_.generation);
+      browser_use_.users++;
+      browser_use_.tasks++;
+    }
     next->slot = free_slots_.back();
     free_slots_.pop_back();
     slots_used_++;
@@ -296,8 +309,14 @@ void Worker::StartNow(Attempt& attempt, Commands* out, Now now) {
   attempt.started = true;
   if (attempt.stop) {
     FreeSlot(attempt);
+    if (attempt.stop_reason == StopReason::kBrowserGone)
+      return EndWithout(attempt, v1::BROWSER_GONE, "its browser was lost before its script ran");
     return EndWithout(attempt, attempt.stop_reason == StopReason::kShutdown ? v1::INTERRUPTED : v1::STOPPED,
                       "stopped before its script ran");
+  }
+  if (attempt.browser_generation != 0 && !browser_.connected) {
+    FreeSlot(attempt);
+    return EndWithout(attempt, v1::BROWSER_GONE, "its browser was away when its script was to run");
   }
   attempt.started_ms = now.wall.ms;
   Move(attempt, Stage::kRunning);
@@ -357,7 +376,7 @@ v1::Heartbeat Worker::MakeHeartbeat(Now now) const {
   // A full queue does not read on, and is no failure to read.
   if (reads && polled_) beat.set_lane_poll_age_ms(static_cast<uint32_t>((now.boot - *polled_).count()));
   beat.set_has_browser(options_.has_browser);
-  beat.set_browser_connected(browser_.connected);
+  beat.set_browser_connected(browser_.usable());
   beat.set_browser_port(browser_.port);
   beat.set_browser_generation(browser_.generation);
   beat.set_draining_done(DrainIsDone());
@@ -368,12 +387,29 @@ v1::Heartbeat Worker::MakeHeartbeat(Now now) const {
   return beat;
 }
 
+void Worker::StepBrowserHealth(Now now, Commands* out) {
+  if (!options_.has_browser || health_out_ || (!health_now_ && now.boot < health_at_)) return;
+  health_now_ = false;
+  health_out_ = true;
+  health_at_ = now.boot + options_.browser_health_interval;
+  v1::BrowserHealth& health = out->browser_health.emplace_back();
+  health.set_worker(options_.id.name);
+  health.set_incarnation(incarnation_bytes_);
+  health.set_connected(browser_.connected);
+  health.set_resting(browser_.resting);
+  health.set_port(browser_.port);
+  health.set_generation(browser_.generation);
+  health.set_note(browser_.note);
+}
+
 std::optional<Millis> Worker::NextDeadline() const {
   std::optional<Millis> next;
   const auto at = [&next](Millis time) { next = next ? std::min(*next, time) : time; };
   if (!fatal_.ok()) return next;
   if (shutdown_ && !shutdown_stopped_) at(shutdown_deadline_);
   if (stuck_since_) at(*stuck_since_ + options_.queue_patience);
+  if (browserless_since_) at(*browserless_since_ + options_.queue_patience);
+  if (options_.has_browser && !health_out_) at(health_now_ ? Millis(0) : health_at_);
   if (!beat_out_ && !leave_beat_sent_) at(beat_now_ ? beat_sent_ + kBeatGap : beat_at_);
   if (in_flight_) return next;
   if (retry_) at(retry_at_);

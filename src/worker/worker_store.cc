@@ -155,6 +155,13 @@ log::NewRecord HeartbeatRecord(const v1::Heartbeat& beat, uint32_t partitions) {
           beat.SerializeAsString()};
 }
 
+log::NewRecord BrowserHealthRecord(const v1::BrowserHealth& health, uint32_t partitions) {
+  return {{log::Topic::kBrowserHealth, EventPartition(WorkerId(health.worker()), partitions)},
+          log::RecordType::kBrowserHealth,
+          health.worker(),
+          health.SerializeAsString()};
+}
+
 log::NewRecord AlertRecord(const v1::Alert& alert, uint32_t partitions) {
   return {{log::Topic::kAlerts, EventPartition(WorkerId(alert.subject()), partitions)},
           log::RecordType::kAlert,

@@ -45,6 +45,7 @@ log::StoreOp SeenOp(const WorkerId& worker, LogTime wall);
 log::StoreOp ForgetChildrenOp(const WorkerId& worker);
 
 log::NewRecord HeartbeatRecord(const v1::Heartbeat& beat, uint32_t partitions);
+log::NewRecord BrowserHealthRecord(const v1::BrowserHealth& health, uint32_t partitions);
 log::NewRecord AlertRecord(const v1::Alert& alert, uint32_t partitions);
 
 }  // namespace laneway::worker

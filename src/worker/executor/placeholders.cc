@@ -116,9 +116,8 @@ absl::Status CheckPlaceholders(const std::vector<std::string>& argv) {
   return FillPlaceholders(argv, {}).status();
 }
 
-std::vector<std::string> BuildEnvironment(const std::vector<std::string>& own,
-                                          const std::vector<std::string>& allowed,
-                                          const AttemptFacts& facts) {
+std::vector<std::string> PassedEnvironment(const std::vector<std::string>& own,
+                                           const std::vector<std::string>& allowed) {
   std::vector<std::string> environment;
   for (const std::string& variable : own) {
     const std::string_view name = std::string_view(variable).substr(0, variable.find('='));
@@ -129,6 +128,13 @@ std::vector<std::string> BuildEnvironment(const std::vector<std::string>& own,
       environment.push_back(variable);
     }
   }
+  return environment;
+}
+
+std::vector<std::string> BuildEnvironment(const std::vector<std::string>& own,
+                                          const std::vector<std::string>& allowed,
+                                          const AttemptFacts& facts) {
+  std::vector<std::string> environment = PassedEnvironment(own, allowed);
   const std::pair<const char*, std::string> ours[] = {
       {"LANEWAY_JOB", facts.task.job.ToString()},
       {"LANEWAY_TASK", facts.task.ToString()},

@@ -38,9 +38,11 @@ absl::StatusOr<std::vector<std::string>> FillPlaceholders(const std::vector<std:
 // The same check, before there is an attempt: for configurations and submitted jobs.
 absl::Status CheckPlaceholders(const std::vector<std::string>& argv);
 
-// LANEWAY_JOB … LANEWAY_CHECKPOINT, and of our own environment PATH, HOME, LANG, LC_*, TZ, TMPDIR, USER,
-// SHELL and `allowed`
-// (names; a `*` at the end stands for anything). Never LANEWAY_* nor KAFKA* of our own, even when allowed.
+// Of our own environment, NAME=value: PATH, HOME, LANG, LC_*, TZ, TMPDIR, USER, SHELL and `allowed` (names; a
+// `*` at the end stands for anything). Never LANEWAY_* nor KAFKA* of our own, even when allowed.
+std::vector<std::string> PassedEnvironment(const std::vector<std::string>& own,
+                                           const std::vector<std::string>& allowed);
+// LANEWAY_JOB … LANEWAY_CHECKPOINT, after what is passed of our own environment.
 std::vector<std::string> BuildEnvironment(const std::vector<std::string>& own,
                                           const std::vector<std::string>& allowed, const AttemptFacts& facts);
 

@@ -158,7 +158,7 @@ TEST(WorkerLifeTest, LinesAreInTheWordsPeopleKnow) {
   };
   for (const Row& row : rows) {
     Rig rig;
-    rig.worker->OnBrowser({true, 9224, 1});
+    rig.worker->OnBrowser({.connected = true, .port = 9224, .generation = 1});
     v1::LaneRecord record = rig.Packet(Key(1, 1));
     record.mutable_packet()->mutable_spec()->set_needs_browser(row.browser);
     rig.Put(record);
@@ -179,7 +179,7 @@ TEST(WorkerLifeTest, TasksThatNeedTheBrowserWaitForItWhileOthersPass) {
   rig.Settle();
   EXPECT_THAT(rig.runs, ElementsAre(Key(2, 1)));
   rig.End(Key(2, 1));
-  rig.worker->OnBrowser({true, 9222, 1});
+  rig.worker->OnBrowser({.connected = true, .port = 9222, .generation = 1});
   rig.Settle();
   EXPECT_THAT(rig.runs, ElementsAre(Key(2, 1), Key(1, 1)));
 }
