@@ -60,7 +60,9 @@ EventText TextOf(const v1::Event& event) {
       return Progressed(event.task_progressed());
     case v1::Event::kTaskSucceeded:
       return {"task_succeeded", event.task_succeeded().worker(),
-              absl::StrCat("Succeeded after ", event.task_succeeded().duration_ms(), " ms")};
+              absl::StrCat(
+                  "Succeeded after ", event.task_succeeded().duration_ms(), " ms",
+                  event.task_succeeded().browser_replaced() ? "; its browser was replaced meanwhile" : "")};
     case v1::Event::kTaskFailed:
       return Failed(event.task_failed());
     case v1::Event::kTaskReleased:

@@ -141,6 +141,12 @@ FleetMetrics::Backlog FleetMetrics::SetWorkers(LogTime now) {
     metrics_.Set(Gauge::kWorkerCapacity, member.capacity, {id.name});
     if (member.has_browser)
       metrics_.Set(Gauge::kBrowserConnected, member.browser_connected ? 1 : 0, {id.name});
+    if (member.has_browser && member.browser_generation != 0) {
+      const auto [known, first] = browsers_.try_emplace(id.name, member.browser_generation);
+      const uint32_t before =
+          std::min(std::exchange(known->second, member.browser_generation), member.browser_generation);
+      metrics_.Add(Counter::kBrowserRestarts, first ? 0 : member.browser_generation - before, {id.name});
+    }
     if (member.beats)
       metrics_.Set(Gauge::kHeartbeatAge, std::max(0.0, Seconds(now - member.last_beat)), {id.name});
     double running = 0;
@@ -154,7 +160,9 @@ FleetMetrics::Backlog FleetMetrics::SetWorkers(LogTime now) {
     metrics_.Set(Gauge::kTasksRunning, running, {id.name});
   }
   for (const std::string& worker : workers_) {
-    if (!present.contains(worker)) metrics_.RemoveWorker(worker);
+    if (present.contains(worker)) continue;
+    metrics_.RemoveWorker(worker);
+    browsers_.erase(worker);
   }
   workers_ = std::move(present);
   return backlog;

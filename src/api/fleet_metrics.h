@@ -70,9 +70,10 @@ class FleetMetrics : public fold::FoldListener {
   uint64_t dead_ = 0;
   Pending duration_{ops::Histogram::kTaskDuration};
   Pending latency_{ops::Histogram::kDispatchLatency};
-  double run_seconds_ = 0;         // of one task, lately
-  std::set<std::string> workers_;  // that have series
-  Backlog lanes_;                  // that have series
+  double run_seconds_ = 0;                    // of one task, lately
+  std::set<std::string> workers_;             // that have series
+  std::map<std::string, uint32_t> browsers_;  // their browsers' generations, counted so far
+  Backlog lanes_;                             // that have series
 };
 
 }  // namespace laneway::api

@@ -282,6 +282,9 @@ void WriteWorker(ops::JsonWriter& out, const WorkerView& worker, LogTime now) {
   member.has_browser ? out.Value(member.browser_connected) : out.Null();
   out.Key("browser_port");
   member.has_browser&& member.browser_port != 0 ? out.Value(member.browser_port) : out.Null();
+  out.Key("browser_generation");
+  member.has_browser ? out.Value(member.browser_generation) : out.Null();
+  WriteTextOrNull(out, "browser_note", member.browser_note);
   out.Key("heartbeat_age_seconds");
   member.beats ? out.Value(static_cast<double>(std::max<int64_t>(0, (now - member.last_beat).count())) / 1000)
                : out.Null();

@@ -33,6 +33,8 @@ const Shape& WorkerShape(bool list) {
                                               {"LANES", "lanes", true},
                                               {"LABELS", "labels", true},
                                               {"PORT", "browser_port", true},
+                                              {"STARTS", "browser_generation", true},
+                                              {"BROWSER NOTE", "browser_note", true},
                                               {"INCARNATION", "incarnation", true}};
   static const Shape many{"workers", "id", columns};
   static const Shape one{"", "id", columns};
