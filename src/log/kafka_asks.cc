@@ -43,8 +43,11 @@ void KafkaAsks::Use(std::shared_ptr<KafkaHandle> instance) {
 
 void KafkaAsks::OnQueue(rd_kafka_t*, void* self) { static_cast<KafkaAsks*>(self)->bell_->Ring(); }
 
+// While a question to a broker that is away is open, librdkafka (2.15.1) connects again at once whenever that
+// has failed, without its pause: a busy loop. So after one without an answer nothing is asked while no broker
+// is connected.
 rd_kafka_AdminOptions_t* KafkaAsks::Ask(rd_kafka_admin_op_t op, Answered answered) {
-  if (queue_ == nullptr) {
+  if (queue_ == nullptr || (!answered_ && !instance_->HasWay())) {
     answered(nullptr);
     return nullptr;
   }
@@ -79,8 +82,9 @@ void KafkaAsks::Serve() {
 
 void KafkaAsks::Partitions(const std::string& topic, PartitionsDone done) {
   const std::string what = Cat("look at topic ", topic);
-  rd_kafka_AdminOptions_t* const options =
-      Ask(RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, [what, done = std::move(done)](const rd_kafka_event_t* event) {
+  rd_kafka_AdminOptions_t* const options = Ask(
+      RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, [this, what, done = std::move(done)](const rd_kafka_event_t* event) {
+        answered_ = ErrorOf(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
         if (const auto error = ErrorOf(event); error != 0) return done(KafkaStatus(error, what), 0);
         size_t count = 0;
         const auto* const* const topics = rd_kafka_DescribeTopics_result_topics(
@@ -101,8 +105,9 @@ void KafkaAsks::Partitions(const std::string& topic, PartitionsDone done) {
 
 void KafkaAsks::Ends(const std::vector<std::pair<std::string, int32_t>>& partitions, EndsDone done) {
   rd_kafka_AdminOptions_t* const options =
-      Ask(RD_KAFKA_ADMIN_OP_LISTOFFSETS, [done = std::move(done)](const rd_kafka_event_t* event) {
-        if (ErrorOf(event) != RD_KAFKA_RESP_ERR_NO_ERROR) return done({});
+      Ask(RD_KAFKA_ADMIN_OP_LISTOFFSETS, [this, done = std::move(done)](const rd_kafka_event_t* event) {
+        answered_ = ErrorOf(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (!answered_) return done({});
         size_t count = 0;
         const auto* const* const infos = rd_kafka_ListOffsets_result_infos(
             rd_kafka_event_ListOffsets_result(const_cast<rd_kafka_event_t*>(event)), &count);
@@ -114,6 +119,7 @@ void KafkaAsks::Ends(const std::vector<std::pair<std::string, int32_t>>& partiti
               at->err == RD_KAFKA_RESP_ERR_NO_ERROR
                   ? at->offset >= 0  // as we asked, when there was no answer
                   : at->err != RD_KAFKA_RESP_ERR__TIMED_OUT && at->err != RD_KAFKA_RESP_ERR__TRANSPORT;
+          answered_ &= answered;
           if (!answered) continue;
           ends.push_back({at->topic, at->partition, static_cast<Offset>(at->offset), at->err});
         }

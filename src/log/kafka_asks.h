@@ -62,6 +62,7 @@ class KafkaAsks {
   const std::chrono::milliseconds timeout_;
   std::shared_ptr<KafkaHandle> instance_;
   rd_kafka_queue_t* queue_ = nullptr;
+  bool answered_ = true;  // the last question was, by all it was for
   uintptr_t next_ = 1;
   std::map<uintptr_t, Question> open_;
 };

@@ -126,14 +126,18 @@ bool KafkaHandle::Poll() {
 // has none, asks nobody any more, and what waits to be sent waits beyond its time.
 void KafkaHandle::FindBrokersAgain() {
   look_at_ = std::chrono::steady_clock::now() + kLookEvery;
+  if (!HasWay()) rd_kafka_brokers_add(rk_, brokers_.c_str());
+}
+
+bool KafkaHandle::HasWay() {
   rd_kafka_topic_t* known = nullptr;
   for (const std::atomic<rd_kafka_topic_t*>& topic : topics_) {
     if (known = topic.load(); known != nullptr) break;
   }
   const struct rd_kafka_metadata* none = nullptr;
-  const rd_kafka_resp_err_t asked = rd_kafka_metadata(rk_, 0, known, &none, 0);  // waits for nothing
-  if (asked == RD_KAFKA_RESP_ERR__TRANSPORT) rd_kafka_brokers_add(rk_, brokers_.c_str());
+  const rd_kafka_resp_err_t asked = rd_kafka_metadata(rk_, 0, known, &none, 0);
   if (none != nullptr) rd_kafka_metadata_destroy(none);
+  return asked != RD_KAFKA_RESP_ERR__TRANSPORT;
 }
 
 rd_kafka_topic_t* KafkaHandle::TopicOf(Topic topic) {

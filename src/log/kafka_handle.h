@@ -80,6 +80,8 @@ class KafkaHandle {
   // Serves what waits: deliveries, errors. Sees to it that there is a way to the brokers. True: there was
   // something.
   bool Poll();
+  // Whether a connection to a broker stands. Waits for nothing; asks it who leads what.
+  bool HasWay();
   // The producer has failed for good.
   bool fatal() const { return fatal_.load(std::memory_order_relaxed); }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
+#include <time.h>
 
 #include <atomic>
 #include <chrono>
@@ -29,6 +30,13 @@ using testing_support::KafkaBroker;
 using testing_support::Open;
 
 constexpr TopicPartition kControl0{Topic::kControl, 0};
+
+// Of this process so far.
+double ProcessorSeconds() {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) / 1e9;
+}
 
 // Appends numbers, two records an append, from a thread of its own, until told to stop; again what was
 // refused or is in doubt.
@@ -193,6 +201,24 @@ TEST_F(KafkaBrokerTest, AFollowerReadsOnAfterARestart) {
   counter.WaitFor(1);
   Until([&] { return (batch = log_->Read(kEvents0, 1, 100)).ok() && !batch->records.empty(); });
   EXPECT_EQ(batch->records[0].value, "1");
+}
+
+// Questions about a partition's end are asked all the time; one that is open while the brokers are away made
+// the client connect again without a pause, a third of a core.
+TEST_F(KafkaBrokerTest, WithoutBrokersTheLogIsIdle) {
+  OpenLog();
+  AppendOne(*log_, kEvents0, "", "0");
+  WakeCounter counter;
+  const auto watch = log_->WatchPartitions({kEvents0}, counter.Wake());
+  EXPECT_EQ(ReadToEnd(*log_, kEvents0, 0).size(), 1u);
+  broker_.Kill();
+  std::this_thread::sleep_for(4s);  // questions under way are given up
+  const double before = ProcessorSeconds();
+  std::this_thread::sleep_for(5s);  // the time without brokers is the case
+  EXPECT_LT(ProcessorSeconds() - before, 0.05 * 5) << "5 % of a core";
+  broker_.StartAgain();
+  AppendOne(*log_, kEvents0, "", "1");
+  counter.WaitFor(1);
 }
 
 // Compaction leaves gaps; offsets go on.
