@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "log/kafka_conf.h"
+#include "log/kafka_errors.h"
 #include "log/kafka_topic_settings.h"
 #include "log/text.h"
 
@@ -17,7 +18,8 @@ constexpr int kPollMs = 100;
 
 class Member : public KafkaOwnership {
  public:
-  explicit Member(std::function<void(bool)> changed) : changed_(std::move(changed)) {}
+  Member(std::function<void(bool)> changed, std::function<void(KafkaNote, std::string_view)> on_note)
+      : changed_(std::move(changed)), on_note_(std::move(on_note)) {}
   ~Member() override {
     leaving_ = true;
     if (thread_.joinable()) thread_.join();
@@ -28,7 +30,8 @@ class Member : public KafkaOwnership {
 
   absl::Status Join(const KafkaOptions& options, Topic topic, const std::string& group) {
     KafkaSettings settings = KafkaSettingsFor(KafkaRole::kMember, options);
-    settings.emplace_back("group.id", options.prefix + group);
+    group_ = options.prefix + group;
+    settings.emplace_back("group.id", group_);
     auto conf = MakeKafkaConf(settings);
     if (!conf.ok()) return conf.status();
     rd_kafka_conf_set_opaque(conf->get(), this);
@@ -56,8 +59,18 @@ class Member : public KafkaOwnership {
   void Run() {
     while (!leaving_) {
       rd_kafka_message_t* message = rd_kafka_consumer_poll(rk_, kPollMs);
-      if (message != nullptr) rd_kafka_message_destroy(message);
+      if (message == nullptr) continue;
+      Refused(message->err);
+      rd_kafka_message_destroy(message);
     }
+  }
+
+  // What waiting does not cure: without the right to the group nobody would ever be elected, and no reader of
+  // the log would say why. (librdkafka tells an error of the group once, until it is another one.)
+  void Refused(rd_kafka_resp_err_t error) {
+    if (KafkaCode(error) != absl::StatusCode::kPermissionDenied || !on_note_) return;
+    on_note_(KafkaNote::kError,
+             Cat(KafkaStatus(error, Cat("stand for election in the group ", group_)).message()));
   }
 
   static void OnRebalance(rd_kafka_t* rk, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t* given,
@@ -73,6 +86,8 @@ class Member : public KafkaOwnership {
   }
 
   const std::function<void(bool)> changed_;
+  const std::function<void(KafkaNote, std::string_view)> on_note_;
+  std::string group_;
   rd_kafka_t* rk_ = nullptr;
   std::atomic<bool> leaving_{false};
   bool owner_ = false;
@@ -84,7 +99,7 @@ class Member : public KafkaOwnership {
 absl::StatusOr<std::unique_ptr<KafkaOwnership>> KafkaOwnership::Stand(const KafkaOptions& options,
                                                                       Topic topic, const std::string& group,
                                                                       std::function<void(bool)> changed) {
-  auto member = std::make_unique<Member>(std::move(changed));
+  auto member = std::make_unique<Member>(std::move(changed), options.on_note);
   if (absl::Status status = member->Join(options, topic, group); !status.ok()) return status;
   return member;
 }

@@ -223,10 +223,13 @@ void Node::RunFold() {
 // Who owns the only partition of `control` may be the active dispatcher (rule E1).
 absl::Status Node::StandForElection() {
   if (!dispatcher_ || !backend_->shared()) return absl::OkStatus();
-  auto ownership = log::KafkaOwnership::Stand(
-      KafkaOptionsOf(Resolved(options_.config.log(), options_.kafka), options_.name), log::Topic::kControl,
-      "dispatchers",
-      [this](bool owner) { fold_loop_.Post([this, owner] { dispatcher_->SetOwner(owner); }); });
+  log::KafkaOptions kafka = KafkaOptionsOf(Resolved(options_.config.log(), options_.kafka), options_.name);
+  kafka.on_note = [this](log::KafkaNote, std::string_view text) {
+    if (options_.on_note) options_.on_note(std::string(text));
+  };
+  auto ownership = log::KafkaOwnership::Stand(kafka, log::Topic::kControl, "dispatchers", [this](bool owner) {
+    fold_loop_.Post([this, owner] { dispatcher_->SetOwner(owner); });
+  });
   if (!ownership.ok()) return ownership.status();
   ownership_ = std::move(*ownership);
   return absl::OkStatus();

@@ -71,7 +71,7 @@ struct NodeOptions {
   std::function<void(const v1::Alert&)> on_alert;  // on the fold's loop
   std::function<void(const WorkerId&, const std::string&)>
       on_line;                                      // "Worker Lost (silent for 30 s)"; any thread
-  std::function<void(const std::string&)> on_note;  // for people, while the brokers are waited for
+  std::function<void(const std::string&)> on_note;  // for people: what stands between it and the brokers
   std::function<bool()> give_up;                    // asked meanwhile
   std::function<void(const log::EngineHealth&)> on_log_health;  // it has changed; on a thread of the log's
   std::function<void(const absl::Status&)> on_fatal;  // any thread: the process should end, and say why

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "log/kafka.h"
+#include "log/kafka_ownership.h"
 #include "support/kafka_broker.h"
 #include "support/log_calls.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using absl::StatusCode;
+using testing::AllOf;
 using testing::AnyOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -176,6 +178,23 @@ TEST_F(KafkaSecurityTest, WhoMayReadButNotWriteIsToldAtTheAppend) {
   EXPECT_THAT(ReadToEnd(*log, kEvents0, 0), IsEmpty());
   const Appended refused = AppendNow(*log, {Make(kEvents0, "", "x")});
   EXPECT_EQ(refused.status.code(), StatusCode::kPermissionDenied) << refused.status;
+}
+
+TEST_F(KafkaSecurityTest, WhoHasNoRightToTheGroupIsToldThatItIsNeverElected) {
+  Broker().Tool("org.apache.kafka.tools.TopicCommand --bootstrap-server {bootstrap} --create --topic " +
+                options_.prefix + "control --partitions 1");
+  Allow("--operation Read --operation Describe --topic " + options_.prefix + "control");
+  Notes notes;
+  options_.on_note = notes.Taker();
+  const auto member = KafkaOwnership::Stand(options_, Topic::kControl, "dispatchers", [](bool) {});
+  ASSERT_EQ(member.status(), absl::OkStatus());
+  const auto told = [&] {
+    const std::lock_guard lock(notes.mutex);
+    return !notes.said.empty();
+  };
+  Until(told);
+  const std::lock_guard lock(notes.mutex);
+  EXPECT_THAT(notes.said.front(), AllOf(HasSubstr(options_.prefix + "dispatchers"), HasSubstr("rights")));
 }
 
 TEST_F(KafkaSecurityTest, WithoutTlsNobodyGetsIn) {
