@@ -55,7 +55,7 @@ void Dispatcher::Stand(LogTime now, Commands* out) {
   out->control.emplace_back().mutable_epoch_elected()->set_dispatcher(options_.incarnation.ToBytes());
 }
 
-void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime,
+void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const Member* member, LogTime now,
                            Commands* out) {
   if (record.what_case() == v1::ControlRecord::kEpochElected) {
     const bool mine = record.epoch_elected().dispatcher() == options_.incarnation.ToBytes();
@@ -75,7 +75,7 @@ void Dispatcher::OnControl(const v1::ControlRecord& record, Offset offset, const
   if (record.has_lane_table() && record.lane_table().epoch() < epoch_) TellLaneTable(out);
   if (member == nullptr) return;
   Offer(*member, out);
-  MaybeDrain(*member, out);
+  MaybeDrain(*member, now, out);
 }
 
 void Dispatcher::OnStagingMade(const absl::Status& status, LogTime now, Commands* out) {
@@ -145,7 +145,7 @@ void Dispatcher::Activate(LogTime now, Commands* out) {
     if (const Job* job = ledger_->Find(dead.job)) Bury(*job, dead.n, out);
   }
   dead_while_standby_.clear();
-  for (const auto& [id, member] : members_->all()) MaybeDrain(member, out);
+  for (const auto& [id, member] : members_->all()) MaybeDrain(member, now, out);
   next_sweep_ = now + options_.again_after;
   next_reconcile_ = now + options_.reconcile_every;
   next_carry_ = now + options_.reconcile_every;
@@ -272,7 +272,7 @@ std::optional<LogTime> Dispatcher::NextDeadline(LogTime now) const {
 void Dispatcher::OnHeartbeat(const Member& member, LogTime now, Commands* out) {
   if (!active()) return;
   Offer(member, out);
-  MaybeDrain(member, out);
+  MaybeDrain(member, now, out);
   MaybeHandOver(&member, out);
   CheckHeld(member, now, out);
   MaybeTrim(member, out);

@@ -209,7 +209,7 @@ class Dispatcher {
   void OpenLane(Lane lane, Commands* out);
   void CarryOutMoves(const std::vector<LaneMove>& moves);
   void MaybeHandOver(const Member* owner, Commands* out);
-  void MaybeDrain(const Member& member, Commands* out);
+  void MaybeDrain(const Member& member, LogTime now, Commands* out);
   void TellLaneTable(Commands* out);
   void MaybeTrim(const Member& member, Commands* out);
   bool InFlight(Lane lane) const;
@@ -246,7 +246,7 @@ class Dispatcher {
   std::map<Lane, LastSent> last_sent_;  // packets and cancels
   size_t lane_turn_ = 0;                // which of a worker's lanes is written now
   std::map<Lane, uint32_t> in_flight_;  // lane records that are not answered
-  std::set<WorkerId> drain_marked_;
+  std::map<WorkerId, LogTime> drain_marked_;
   std::map<Lane, Offset> trimmed_;
   std::optional<LogTime> next_sweep_;
   std::optional<LogTime> next_reconcile_;

@@ -149,18 +149,22 @@ void Dispatcher::MaybeHandOver(const Member* owner, Commands* out) {
   }
 }
 
-void Dispatcher::MaybeDrain(const Member& member, Commands* out) {
+// Said again now and then until the worker is drained: the mark may be damaged, or its store gone.
+void Dispatcher::MaybeDrain(const Member& member, LogTime now, Commands* out) {
   if (member.intent != v1::DRAIN) {
     drain_marked_.erase(member.id);
     return;
   }
-  if (drain_marked_.contains(member.id) || member.draining_done) return;
+  if (member.draining_done) return;
+  if (const auto marked = drain_marked_.find(member.id);
+      marked != drain_marked_.end() && now - marked->second < options_.reconcile_every)
+    return;
   const std::vector<Lane> lanes = lanes_.LanesOf(member.id);
   if (lanes.empty()) return;  // it cannot be told before it has one
   for (Lane lane : lanes) {
     if (InFlight(lane)) return;  // rule P2; the next heartbeat asks again
   }
-  drain_marked_.insert(member.id);
+  drain_marked_[member.id] = now;
   for (Lane lane : lanes) {
     v1::LaneRecord record;
     record.mutable_drain()->set_epoch(epoch_);

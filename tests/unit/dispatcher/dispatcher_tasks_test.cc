@@ -190,6 +190,23 @@ TEST(DispatcherTasksTest, RuleP2WhoIsDrainedBeforeItHasALaneIsToldInItsFirst) { 
   EXPECT_EQ(rig.SaidTo(kTwo), Words{"drain"});
 }
 
+TEST(DispatcherTasksTest, RuleP2ADrainMarkIsSaidAgainUntilTheWorkerIsDrained) {  // rule P2
+  Rig rig(1);
+  rig.Become();
+  rig.Joins(kOne);
+  rig.Intend(kOne, v1::DRAIN);
+  rig.Run();
+  rig.Joins(kOne);
+  EXPECT_EQ(rig.SaidTo(kOne), Words{"drain"}) << "not with each heartbeat";
+  rig.Advance(rig.options.reconcile_every);
+  rig.Joins(kOne);
+  EXPECT_EQ(rig.SaidTo(kOne), (Words{"drain", "drain"})) << "the first one may be damaged";
+  rig.Advance(rig.options.reconcile_every);
+  rig.Beats(kOne, {.drained = true});
+  rig.Run();
+  EXPECT_EQ(rig.SaidTo(kOne), (Words{"drain", "drain", "handover "})) << "drained: its lane is taken from it";
+}
+
 TEST(DispatcherTasksTest, WhoIsAwayKeepsItsLanesUnlessSomebodyHasNone) {
   Rig rig(1);
   rig.Become();
