@@ -42,7 +42,9 @@ struct DispatcherFigures {
 
 // What other roles of this process tell. Called on the fold's loop; an empty one says nothing.
 struct FleetViews {
-  std::function<std::string(const TaskId&, LogTime)> why_waiting;
+  // tasks of a job that wait, in its open phase; a sentence for each
+  std::function<std::vector<std::string>(const Job&, const std::vector<uint32_t>& tasks, LogTime)>
+      why_waiting;
   std::function<DispatcherFigures()> dispatcher;
   std::function<ZoneFigures()> zone;
   std::function<absl::Status()> log_health;  // RESOURCE_EXHAUSTED: the disk is full

@@ -86,6 +86,28 @@ HttpResponse JobResponse(const JobView& view) {
   return JsonResponse(out.Take() + "\n");
 }
 
+void Explain(const FleetState& state, const Job& job, JobView* view) {
+  constexpr size_t kExplainedMax = 20;  // the first ones that wait: the others wait for the same
+  size_t explained = 0;
+  std::vector<uint32_t> waiting;
+  for (TaskView& task : view->tasks) {
+    if (static_cast<TaskState>(task.state.kind()) != TaskState::kPending || explained == kExplainedMax)
+      continue;
+    explained++;
+    if (task.state.spec().phase() > job.open_phase) {
+      task.waits_for = "the phase before it";
+    } else {
+      waiting.push_back(task.n);
+    }
+  }
+  if (waiting.empty() || !state.views.why_waiting) return;
+  const auto reasons = state.views.why_waiting(job, waiting, state.ports.fold->Now());
+  size_t next = 0;
+  for (TaskView& task : view->tasks) {
+    if (next < waiting.size() && task.n == waiting[next]) task.waits_for = reasons[next++];
+  }
+}
+
 void ShowJob(const StatePtr& state, const std::string& text, const HttpRequest& request, Reply reply) {
   const auto id = JobId::Parse(text);
   if (!id) return reply(NoSuchJob(text));
@@ -107,18 +129,7 @@ void ShowJob(const StatePtr& state, const std::string& text, const HttpRequest& 
       });
     }
     JobView view = ViewOf(ledger, *job, page);
-    constexpr size_t kExplainedMax = 20;  // the first ones that wait: the others wait for the same
-    size_t explained = 0;
-    for (TaskView& task : view.tasks) {
-      if (static_cast<TaskState>(task.state.kind()) != TaskState::kPending || explained == kExplainedMax)
-        continue;
-      explained++;
-      if (task.state.spec().phase() > job->open_phase) {
-        task.waits_for = "the phase before it";
-      } else if (state->views.why_waiting) {
-        task.waits_for = state->views.why_waiting({id, task.n}, state->ports.fold->Now());
-      }
-    }
+    Explain(*state, *job, &view);
     state->Answer(shared, [view = std::move(view)] { return JobResponse(view); });
   });
 }

@@ -179,7 +179,7 @@ class Dispatcher {
   void Bury(const Job& job, uint32_t n, Commands* out);
   void MaybeOpenPhase(const Job& job, LogTime now, Commands* out);
   void Republish(const Job& job, uint32_t n, std::string_view reason, LogTime now, Commands* out);
-  const Needs& NeedsOf(const Job& job);
+  const Needs& NeedsOfJob(const Job& job);
   std::optional<Lane> LaneFor(const WorkerId& worker, std::optional<Lane> same = std::nullopt) const;
   void CheckHeld(const Member& member, LogTime now, Commands* out);
   void CheckTask(const Member& member, const Job& job, uint32_t n, LogTime now, Commands* out);
@@ -198,7 +198,7 @@ class Dispatcher {
 
   // dispatcher_members.cc
   void Offer(const Member& member, Commands* out);
-  WorkerOffer OfferOf(const Member& member) const;
+  WorkerOffer Offered(const Member& member) const;
   void Pauses(const Member& member, bool able);
   bool AllPaused() const { return !paused_.empty() && paused_.size() == able_.size(); }
   void OfferTasks(const Member& member);

@@ -3,6 +3,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "fleet/planted.h"
+#include "fleet/why_waiting.h"
 
 namespace laneway::dispatcher {
 
@@ -60,26 +61,17 @@ void Dispatcher::TakeLanesOfAway(std::vector<LaneMove>* moves) {
 }
 
 void Dispatcher::OfferTasks(const Member& member) {
-  const bool here = member.registered && !member.removed;
-  const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
-  const bool lost = verdicts != nullptr && verdicts->lost;
-  Pauses(member, here && !lost && member.intent == v1::INTENT_NONE && !member.draining_done && member.beats &&
-                     !member.leaving && !member.stopping && HasUsableLane(member.id));
-  if (here) {
-    placement_->SetWorker(member.id, OfferOf(member));
+  Pauses(member, TakesTasks(member, ledger_->Verdicts(member.id.name)) && HasUsableLane(member.id));
+  if (member.registered && !member.removed) {
+    placement_->SetWorker(member.id, Offered(member));
   } else {
     placement_->RemoveWorker(member.id);
   }
 }
 
-WorkerOffer Dispatcher::OfferOf(const Member& member) const {
-  const WorkerVerdicts* verdicts = ledger_->Verdicts(member.id.name);
-  WorkerOffer offer;
-  offer.capacity = member.capacity;
-  offer.labels = member.labels;
-  offer.browser_connected = member.browser_connected && (verdicts == nullptr || !verdicts->browser_lost);
-  offer.open = able_.contains(member.id) && (AllPaused() || !paused_.contains(member.id));
-  return offer;
+WorkerOffer Dispatcher::Offered(const Member& member) const {
+  const bool open = able_.contains(member.id) && (AllPaused() || !paused_.contains(member.id));
+  return OfferOf(member, ledger_->Verdicts(member.id.name), open);
 }
 
 // A worker that paused itself gets nothing, unless all have: then the tasks are to blame, and use up their
@@ -89,7 +81,7 @@ void Dispatcher::Pauses(const Member& member, bool able) {
   able ? (void)able_.insert(member.id) : (void)able_.erase(member.id);
   able&& member.paused_by_itself ? (void)paused_.insert(member.id) : (void)paused_.erase(member.id);
   if (AllPaused() == before) return;
-  for (const WorkerId& paused : paused_) placement_->SetWorker(paused, OfferOf(*members_->Find(paused)));
+  for (const WorkerId& paused : paused_) placement_->SetWorker(paused, Offered(*members_->Find(paused)));
 }
 
 void Dispatcher::CarryOutMoves(const std::vector<LaneMove>& moves) {

@@ -4,6 +4,7 @@
 #include "dispatcher/dispatcher.h"
 #include "fleet/planted.h"
 #include "fleet/retry_policy.h"
+#include "fleet/why_waiting.h"
 
 namespace laneway::dispatcher {
 namespace {
@@ -31,7 +32,7 @@ void Dispatcher::TakeUp(const Job& job, LogTime now, Commands* out) {
     if (task.state == TaskState::kPending && task.phase == job.open_phase) Waits(job, n);
     if (task.state == TaskState::kAssigned) Assigned(job, n, now, out);
     if (task.state == TaskState::kRunning)
-      placement_->Occupy({job.id, n}, NeedsOf(job), WorkerId(ledger_->WorkerName(task.worker)), now);
+      placement_->Occupy({job.id, n}, NeedsOfJob(job), WorkerId(ledger_->WorkerName(task.worker)), now);
   }
   if (job.is_finished()) return Depart(job, now, out);
   MaybeOpenPhase(job, now, out);
@@ -88,7 +89,7 @@ void Dispatcher::OnChange(const Change& change, const v1::Event& event, LogTime 
   }
 }
 
-const Needs& Dispatcher::NeedsOf(const Job& job) {
+const Needs& Dispatcher::NeedsOfJob(const Job& job) {
   const auto [it, added] = needs_.try_emplace(job.spec.get());
   if (!added) return it->second.second;
   constexpr size_t kSpecsMax = 4096;
@@ -99,17 +100,12 @@ const Needs& Dispatcher::NeedsOf(const Job& job) {
   }
   auto& [spec, needs] = needs_[job.spec.get()];
   spec = job.spec;
-  needs.browser = spec->needs_browser();
-  needs.labels.assign(spec->labels().begin(), spec->labels().end());
-  needs.resources.assign(spec->resources().begin(), spec->resources().end());
-  std::sort(needs.labels.begin(), needs.labels.end());
-  std::sort(needs.resources.begin(), needs.resources.end());
-  needs.ordering_key = spec->ordering_key();
+  needs = NeedsOf(*spec);
   return needs;
 }
 
 void Dispatcher::Waits(const Job& job, uint32_t n) {
-  placement_->Add({job.id, n}, NeedsOf(job), job.spec->priority(), job.tasks[n - 1].due);
+  placement_->Add({job.id, n}, NeedsOfJob(job), job.spec->priority(), job.tasks[n - 1].due);
 }
 
 // The fold has accepted an assignment, ours or (at start) an older one's: rule L7 allows to act now.
@@ -117,7 +113,7 @@ void Dispatcher::Assigned(const Job& job, uint32_t n, LogTime now, Commands* out
   const TaskId id{job.id, n};
   const Task& task = job.tasks[n - 1];
   placement_->Remove(id);
-  placement_->Occupy(id, NeedsOf(job), WorkerId(ledger_->WorkerName(task.worker)), now);
+  placement_->Occupy(id, NeedsOfJob(job), WorkerId(ledger_->WorkerName(task.worker)), now);
   Journey& journey = journeys_[id];
   journey = Journey{.attempt = task.attempt, .since = now};
   if (job.file) return AskPlace(job, journey, now, out);

@@ -42,7 +42,9 @@ absl::Status ZoneError(const std::string& zone, const absl::Status& status) {
   return absl::Status(status.code(), text);
 }
 
-PlacementLimits Limits(const v1::PlacementConfig& config) {
+}  // namespace
+
+PlacementLimits LimitsOf(const v1::PlacementConfig& config) {
   PlacementLimits limits;
   limits.policy =
       config.policy() == "round-robin" ? PlacementPolicy::kRoundRobin : PlacementPolicy::kLeastLoaded;
@@ -57,8 +59,6 @@ PlacementLimits Limits(const v1::PlacementConfig& config) {
   }
   return limits;
 }
-
-}  // namespace
 
 Node::Node(NodeOptions options)
     : options_(std::move(options)), incarnation_(ops::NewIncarnationId()), clock_(&ops::RealClock::Get()) {
@@ -166,7 +166,7 @@ absl::Status Node::OpenDispatcher() {
   const v1::Config& config = options_.config;
   dispatcher::RunnerOptions dispatching;
   dispatching.dispatcher.incarnation = incarnation_;
-  dispatching.dispatcher.placement = Limits(config.placement());
+  dispatching.dispatcher.placement = LimitsOf(config.placement());
   dispatching.dispatcher.file_spec = api::SpecFromConfig(config.job());
   const auto lanes = backend_->LogAs("dispatcher").Partitions(log::Topic::kLanes);
   if (!lanes.ok()) return lanes.status();

@@ -161,4 +161,6 @@ class Node {
   bool running_ = false;
 };
 
+PlacementLimits LimitsOf(const v1::PlacementConfig& config);
+
 }  // namespace laneway::node

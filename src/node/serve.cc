@@ -1,6 +1,7 @@
 // serve.cc: the API and the metrics of a standalone fleet.
 #include <optional>
 
+#include "fleet/why_waiting.h"
 #include "node/node.h"
 #include "ops/units.h"
 
@@ -31,9 +32,15 @@ void Node::OpenApi() {
   api::FleetApiOptions options{.job = options_.config.job(),
                                .deployment = options_.config.deployment_model()};
   api::FleetViews views;
-  views.why_waiting = [this](const TaskId& task, LogTime now) {
+  views.why_waiting = [this](const Job& job, const std::vector<uint32_t>& tasks, LogTime now) {
     const dispatcher::Dispatcher* core = dispatcher_ ? dispatcher_->dispatcher() : nullptr;
-    return core == nullptr ? std::string() : core->placement().WhyWaiting(task, now);
+    if (core == nullptr || !core->active()) {
+      return WhyWaiting(fold_->ledger(), fold_->members(), LimitsOf(options_.config.placement()), job, tasks,
+                        now);
+    }
+    std::vector<std::string> reasons;
+    for (const uint32_t n : tasks) reasons.push_back(core->placement().WhyWaiting({job.id, n}, now));
+    return reasons;
   };
   if (dispatcher_) {
     views.dispatcher = [this] {
