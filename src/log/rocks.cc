@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "log/text.h"
 #include "rocksdb/cache.h"
+#include "rocksdb/filter_policy.h"
 #include "rocksdb/table.h"
 
 namespace laneway::log {
@@ -105,7 +106,11 @@ rocksdb::Options MakeRocksOptions(const RocksSettings& settings, rocksdb::Env* e
   options.compression = rocksdb::kLZ4Compression;
   options.max_bgerror_resume_count = 0;  // the engine decides when and how to go on
   options.avoid_flush_during_shutdown = false;
+  // Of each new job it is asked whether it has been before; the answer is no, and should cost a glance.
+  options.memtable_whole_key_filtering = true;
+  options.memtable_prefix_bloom_size_ratio = 0.02;
   rocksdb::BlockBasedTableOptions table;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.block_cache = rocksdb::NewLRUCache(settings.block_cache_bytes, 1);
   table.format_version = 5;
   table.cache_index_and_filter_blocks = false;
