@@ -12,8 +12,9 @@
 namespace laneway::cli {
 namespace {
 
-constexpr void (*kCommands[])(Command&) = {AddUp,   AddRun,    AddTopics, AddJob,   AddWorker, AddLane,
-                                           AddDead, AddHealth, AddDoctor, AddBench, AddConfig, AddCompletion};
+constexpr void (*kCommands[])(Command&) = {AddUp,    AddRun,    AddTopics,    AddJob,    AddWorker,
+                                           AddLane,  AddDead,   AddReport,    AddHealth, AddDoctor,
+                                           AddBench, AddConfig, AddCompletion};
 
 }  // namespace
 

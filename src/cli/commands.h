@@ -13,6 +13,7 @@ void AddJob(Command& root);
 void AddWorker(Command& root);
 void AddLane(Command& root);
 void AddDead(Command& root);
+void AddReport(Command& root);
 void AddHealth(Command& root);
 void AddDoctor(Command& root);
 void AddBench(Command& root);
