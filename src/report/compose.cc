@@ -59,7 +59,7 @@ Tile RecoveryTile(const Subject& subject) {
   if (met == 0) return {"Disturbances", "0", "no worker, browser or dispatcher lost", Tone::kGood};
   const auto waiting = std::count_if(figures.incidents.begin(), figures.incidents.end(),
                                      [](const Incident& incident) { return incident.waiting != 0; });
-  if (waiting == 0) return {"Disturbances", Count(met), "all their work went on", Tone::kGood};
+  if (waiting == 0) return {"Disturbances", Count(met), "all their work went on"};
   return {"Disturbances", Count(met), Count(static_cast<uint64_t>(waiting)) + " with work that waits",
           Tone::kWarning};
 }

@@ -125,9 +125,9 @@ Chart DoneChart(const Subject& subject, const Axis& axis) {
   const Figures& figures = subject.figures();
   Chart chart;
   chart.kind = Chart::Kind::kColumns;
-  chart.title = Capital(subject.noun() + "s done per " + Duration(figures.bucket_width) + ", by worker");
+  chart.title = Capital(subject.noun() + "s done per " + Width(figures.bucket_width) + ", by worker");
   chart.about =
-      "Stacked columns, one for each " + Duration(figures.bucket_width) +
+      "Stacked columns, one for each " + Width(figures.bucket_width) +
       ": how many were done by each worker. Marks show where a worker, a browser or a dispatcher was lost.";
   chart.slots = Slots(figures, axis);
   chart.ticks = axis.Ticks();

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "ops/text.h"
 
@@ -64,6 +65,16 @@ std::string Duration(std::optional<Millis> duration) {
   const int64_t minutes = seconds / 60;
   if (minutes < 24 * 60) return std::to_string(minutes / 60) + " h " + Padded(minutes % 60) + " min";
   return std::to_string(minutes / (24 * 60)) + " d " + std::to_string(minutes / 60 % 24) + " h";
+}
+
+std::string Width(Millis width) {
+  constexpr std::pair<int64_t, std::string_view> kUnits[] = {
+      {86'400'000, " d"}, {3'600'000, " h"}, {60'000, " min"}, {1000, " s"}};
+  for (const auto& [ms, unit] : kUnits) {
+    if (width.count() >= ms && width.count() % ms == 0)
+      return std::to_string(width.count() / ms) + std::string(unit);
+  }
+  return std::to_string(width.count()) + " ms";
 }
 
 RateUnit UnitFor(std::optional<double> per_second) {

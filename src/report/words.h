@@ -23,6 +23,7 @@ std::string Percent(std::optional<double> share);           // "93 %"
 std::string Factor(std::optional<double> factor);           // "2.87×"
 std::string Bytes(uint64_t bytes);                          // "12.4 MiB"
 std::string Duration(std::optional<Millis> duration);       // "840 ms", "12.3 s", "3 min 12 s", "2 h 05 min"
+std::string Width(Millis width);                            // of a bucket, exact: "200 ms", "10 s", "2 h"
 
 // A unit in which the rate is a number that people can read; one for a whole report.
 struct RateUnit {

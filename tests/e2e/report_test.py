@@ -10,7 +10,7 @@ import subprocess
 import fleet as e2e
 
 FILES = int(os.environ.get("FILES", "12"))
-NAME = "<script>alert(1)</script> & | `x`.csv"
+NAME = "<script>alert(1)<b> & | `x`.csv"
 # Each file takes about 0.3 s, whatever the machine does meanwhile; one fails once, one is bad input.
 SCRIPT = """case "$1" in
 *retry*) if [ ! -e "$HOME/tried" ]; then : > "$HOME/tried"; echo "<img src=x> no"; exit 3; fi ;;

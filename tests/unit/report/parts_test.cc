@@ -69,6 +69,8 @@ TEST(WordsTest, FiguresAsPeopleWriteThem) {
       {Duration(Millis(7'500'000)), "2 h 05 min"},
       {Duration(Millis(100LL * 3600 * 1000)), "4 d 4 h"},
       {Duration(std::nullopt), "–"},
+      {Width(Millis(200)) + ", " + Width(Millis(10'000)) + ", " + Width(Millis(7'200'000)),
+       "200 ms, 10 s, 2 h"},
       {Count(1'234'567), "1,234,567"},
       {Counted(1, "file"), "1 file"},
       {Percent(0.934), "93 %"},
