@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 const COOKIE_SECONDS = 30 * 24 * 3600; // the cookie stays in the browser's profile; how long the site honours it is its own affair
 const BODY_BYTES_MAX = 64 << 20;
 const SESSIONS_MAX = 10_000;
+const NEEDED_COLUMNS = ['worker_id', 'date', 'hours'];
 
 const { values: options } = parseArgs({
   options: {
@@ -112,8 +113,9 @@ async function logIn(request, response) {
 function faultOf(content) {
   if (content.length === 0) return 'the file is empty';
   if (content.includes(0)) return 'the file is no text';
-  const columns = content.toString('latin1', 0, 4096).split('\n')[0].split(/[;,]/).length;
-  return columns < 2 ? 'the first line names no columns' : '';
+  const columns = content.toString('latin1', 0, 4096).split(/\r?\n/)[0].split(',');
+  const missing = NEEDED_COLUMNS.filter((name) => !columns.includes(name));
+  return missing.length ? `no column ${missing.join(', ')}` : '';
 }
 
 async function takeUpload(request, response, session) {
