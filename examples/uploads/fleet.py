@@ -15,6 +15,7 @@ import support
 
 LINE = re.compile(r"^(\S+)Z (\S+) – (.*)$")
 REQUEST_SECONDS = 5
+TOPIC_TRIES = 5
 
 
 def seconds_of(text):
@@ -65,15 +66,20 @@ class Fleet:
 
     def start(self):
         if self.brokers:
-            topics = [self.binary, "topics", "ensure", "--brokers", self.brokers, "--config", "laneway.json"]
-            for setting in self.settings:
-                topics += ["--set", setting]
-            done = support.Program("topics", topics, self.folder, self.site.environment_of_scripts())
-            if done.start().wait(60) != 0:
-                support.fail(1, "the topics cannot be made:", done.last_messages())
+            self.ensure_topics()
         for program in self.programs.values():
             program.start()
         support.wait_for(self.all_ready, 90, "all workers are up" + (" and have their browsers" if self.browsers else ""))
+
+    def ensure_topics(self):
+        words = [self.binary, "topics", "ensure", "--brokers", self.brokers, "--config", "laneway.json"]
+        for setting in self.settings:
+            words += ["--set", setting]
+        topics = support.Program("topics", words, self.folder, self.site.environment_of_scripts())
+        for _ in range(TOPIC_TRIES):  # a busy broker may not know yet of a topic that it has just made
+            if topics.start().wait(60) == 0:
+                return
+        support.fail(1, "the topics cannot be made:", topics.last_messages())
 
     def all_ready(self):
         for program in self.programs.values():
@@ -164,12 +170,12 @@ class Fleet:
     def first_line(self, worker, pattern, since):
         return next((at for at, text in self.lines(worker, since) if re.search(pattern, text)), None)
 
-    def busy_since(self, worker):
-        """When the task that it runs now was started."""
+    def running(self, worker):
+        """(time, job id) of the start of what it runs now, or nothing."""
         started = None
         for at, text in self.lines(worker):
             if text.startswith("Task Started"):
-                started = at
+                started = at, re.search(r" job=(\S+)", text)[1]
             elif re.match(r"(?:Upload|Task) (?:Success|Failed)|Worker (?:Lost|Returned)", text):
                 started = None
         return started
