@@ -30,7 +30,7 @@ class Fleet:
         self.profiles = os.path.join(folder, "browser")
         self.workers = ["DTF-%02d" % n for n in range(1, workers + 1)]
         self.api_port, *self.ports = support.free_ports(6)
-        self.browser_port = 20000 + os.getpid() % 10000
+        self.browser_port = support.free_row(9222, workers * workers)
         self.settings = list(settings) + ["log.prefix=uploads%d." % os.getpid(), "browser.profile_dir=" + os.path.join(self.profiles, "{worker}")]
         if not browsers:
             self.settings += ["browser.enabled=false", "job.needs_browser=false"]
@@ -52,8 +52,8 @@ class Fleet:
             self.add(name, ["run", "reaper"], ["metrics.listen=off"])
         self.add("api", ["run", "api", *listen], ["metrics.listen=off"])
         for n, name in enumerate(self.workers):
-            # Far enough from each other for whatever number a worker adds to the base.
-            port = ["browser.port_base=%d" % (self.browser_port + 20 * n), "metrics.listen=off"]
+            # Far enough from each other for whatever number a worker adds to its base.
+            port = ["browser.port_base=%d" % (self.browser_port + len(self.workers) * n), "metrics.listen=off"]
             self.add(name, ["run", "worker", "--zone", self.zone, "--id", name], port)
 
     def add(self, name, words, settings, work=()):

@@ -49,6 +49,16 @@ def free_ports(count):
             one.close()
 
 
+def free_row(first, count):
+    """The first of so many ports in a row that nobody listens on."""
+    def taken(port):
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", port)) == 0
+    while any(taken(port) for port in range(first, first + count)):
+        first += count
+    return first
+
+
 # The tools.
 
 def find_browser():
@@ -192,12 +202,15 @@ def files_below(folder):
 
 
 def make_timesheets(count, folder):
+    """No two alike: a digest names one of them."""
     subprocess.run([os.path.join(PROJECT, "examples/timesheets/make-timesheets"), "--count", str(count), "--seed", "1", folder], check=True,
                    stdout=subprocess.DEVNULL)
+    for path in set(files_below(folder)) - set(digests_below(folder).values()):
+        os.remove(path)
 
 
 def digests_below(folder):
-    """digest → path of each file; no two timesheets are alike."""
+    """digest → path of each file."""
     return {digest_of(path): path for path in files_below(folder)}
 
 

@@ -22,6 +22,7 @@ class Ending extends Error {
 
 // Node decodes its arguments as UTF-8, which loses names that are not: the kernel has the bytes themselves.
 function lastArgument() {
+  if (process.platform !== 'linux') return process.argv.at(-1);
   const bytes = readFileSync('/proc/self/cmdline').subarray(0, -1);
   return bytes.subarray(bytes.lastIndexOf(0) + 1);
 }
