@@ -32,6 +32,7 @@ class Fleet:
         self.api_port, *self.ports = support.free_ports(6)
         self.browser_port = support.free_row(9222, workers * workers)
         self.settings = list(settings) + ["log.prefix=uploads%d." % os.getpid(), "browser.profile_dir=" + os.path.join(self.profiles, "{worker}")]
+        self.settings += support.browser_settings()
         if not browsers:
             self.settings += ["browser.enabled=false", "job.needs_browser=false"]
         self.work = [] if browsers else ["--exec", "bash", "no-browser.sh", "{file}"]

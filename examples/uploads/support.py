@@ -80,6 +80,11 @@ def prepare(binary, browser=True):
     return binary
 
 
+def browser_settings():
+    """As root a browser starts only without its sandbox; here it sees nothing but the example's own site."""
+    return ['browser.args=["--no-sandbox"]'] if os.geteuid() == 0 else []
+
+
 def install_script():
     """playwright-core, exactly the one that package-lock.json names."""
     with open(os.path.join(HERE, "package.json")) as f:
