@@ -279,13 +279,14 @@ class Judge:
                                (earlier, attempt, name, task.ended_by.get(earlier)))
             running[name].add(attempt)
 
-    def judge_jobs(self, want_jobs):
+    def judge_jobs(self, want_jobs, cancelled=()):
         states = collections.Counter()
         for job in self.history.jobs.values():
             self.check(job.complete, "only %d parts of job %s were submitted" % (len(job.parts), job.id))
             for number, task in job.tasks.items():
                 states[task.state] += 1
-                self.check(task.state == "SUCCEEDED", "%s/%d is %s in attempt %d; attempts ended by %s" %
+                wanted = "CANCELLED" if job.id in cancelled else "SUCCEEDED"
+                self.check(task.state == wanted, "%s/%d is %s in attempt %d; attempts ended by %s" %
                            (job.id, number, task.state, task.attempt, task.ended_by))
         for identity, tasks in want_jobs.items():
             job = self.history.jobs.get(identity)
@@ -351,11 +352,11 @@ class Records:
         self.controls = [messages["ControlRecord"].FromString(value) for _, _, value in read_topic(brokers, prefix + "control") if value]
         self.lanes = partitions_of(brokers, prefix + "lanes")
 
-    def judge(self, zone, witness, files=None, jobs=None, workers=None):
+    def judge(self, zone, witness, files=None, jobs=None, workers=None, cancelled=()):
         """What is not so (nothing: all is well), and figures."""
         history, one = self.history, Judge(self.history, zone, witness)
         one.judge_runs()
-        one.judge_jobs(jobs or {})
+        one.judge_jobs(jobs or {}, cancelled)
         one.judge_files(files or {})
         one.judge_lanes(self.controls, self.lanes, workers or [])
         tasks = [task for job in history.jobs.values() for task in job.tasks.values()]

@@ -122,6 +122,7 @@ class KafkaFleet(e2e.Ground):
         self.settings = ["log.prefix=" + self.prefix, "zone.settle=200ms", "log.lanes=%d" % lanes, *settings]
         self.roles, self.ports = {}, {}
         self.sums, self.names, self.jobs = {}, {}, {}  # of files: ident → digest, name; of jobs over HTTP: id → tasks
+        self.cancelled = set()  # jobs that are to end so
         self.script = self.write_script(SCRIPT)
         self.work = ["--exec", "/bin/sh", self.script, "{file}"]
         self.ready = os.path.join(self.root, "ready")
@@ -302,7 +303,7 @@ class KafkaFleet(e2e.Ground):
         """Everything that was asked for, by the independent checker. Its figures."""
         workers = [worker for role in self.of_kind("worker") if role.running() for worker in role.workers]
         findings, figures = (records or self.records()).judge(self.zone, self.witness, {self.names[i]: self.sums[i] for i in self.sums},
-                                                              self.jobs, workers)
+                                                              self.jobs, workers, self.cancelled)
         for finding in findings:
             failures.check(False, finding)
         return figures

@@ -70,9 +70,10 @@ def says_why_it_waits(fleet, failures):
     """The API is a process of its own: it has no placement, and answers from what it has folded."""
     body = {"name": "nobody can", "labels": ["mainframe"], "exec": ["/bin/true"]}
     job = fleet.http("/start_job", body)["job_id"]
-    why = fleet.http("/api/v1/jobs/" + job)["tasks"][0]["waits_for"]
+    why = e2e.wait_for(lambda: fleet.http("/api/v1/jobs/" + job)["task_list"][0]["waits_for"], PATIENCE, "the reason")
     failures.check(why == "no worker has the label mainframe", "a job that no worker can take waits for %r" % why)
     fleet.http("/api/v1/jobs/%s/cancel" % job, {"reason": "seen"})
+    fleet.cancelled.add(job)
 
 
 def storm(fleet, rng, failures):
