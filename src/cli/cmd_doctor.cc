@@ -1,20 +1,30 @@
+#include <fcntl.h>
+#include <spawn.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/read.h"
 #include "cli/settings.h"
 #include "ops/clock.h"
+#include "ops/config.h"
 #include "ops/json_writer.h"
 #include "ops/text.h"
 #include "ops/units.h"
+#include "worker/browser/chrome.h"
+#include "worker/browser/debug_talk.h"
+#include "worker/browser/port_owner.h"
 
 namespace laneway::cli {
 namespace {
@@ -103,19 +113,95 @@ Finding CheckApi(const ReadOptions& read) {
           "laneway health tells which check fails"};
 }
 
+// The first line of what the program prints as its version; empty when it prints nothing.
+std::string VersionOf(const std::string& program) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return "";
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  char name[] = "--version";
+  char* argv[] = {const_cast<char*>(program.c_str()), name, nullptr};
+  pid_t pid = 0;
+  const int error = posix_spawn(&pid, program.c_str(), &actions, nullptr, argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  std::string text;
+  char bytes[256];
+  for (ssize_t size = 0; error == 0 && text.size() < 4096 && (size = read(ends[0], bytes, sizeof bytes)) > 0;)
+    text.append(bytes, static_cast<size_t>(size));
+  close(ends[0]);
+  if (error == 0) waitpid(pid, nullptr, 0);
+  return ops::Printable(text.substr(0, text.find('\n')), 200);
+}
+
+// "Chromium 156.0.8078.108 …": 156; 0 when there is no number.
+int MajorOf(const std::string& version) {
+  const size_t digit = version.find_first_of("0123456789");
+  return digit == std::string::npos ? 0 : std::atoi(version.c_str() + digit);
+}
+
+Finding CheckBrowserProgram(const v1::BrowserConfig& browser) {
+  const char* path = std::getenv("PATH");
+  const auto program = worker::FindBrowser(browser.command(), path == nullptr ? "" : path);
+  if (!program.ok())
+    return {"browser", false, std::string(program.status().message()), "apt-get install chromium"};
+  const std::string version = VersionOf(*program);
+  const int major = MajorOf(version);
+  if (major == 0)
+    return {"browser", false, *program + " does not tell its version", "is it a browser at all?"};
+  return {"browser", major >= worker::kOldestBrowser, *program + ": " + version,
+          "version " + std::to_string(worker::kOldestBrowser) + " or later is needed"};
+}
+
+// Of each browser that this configuration would start: sandbox, shared memory, ports.
+void CheckBrowsers(const v1::Config& config, std::vector<Finding>* findings) {
+  const v1::BrowserConfig& browser = config.browser();
+  if (!browser.enabled()) return;
+  if (!browser.attach()) {
+    findings->push_back(CheckBrowserProgram(browser));
+    const absl::Status sandbox =
+        worker::CheckSandbox(geteuid() == 0, {browser.args().begin(), browser.args().end()});
+    findings->push_back({"browser sandbox", sandbox.ok(), std::string(sandbox.message()),
+                         "another user, or --no-sandbox in browser.args"});
+    const uint64_t shared_mib = worker::SharedMemoryKib() / 1024;
+    findings->push_back({"shared memory", true,
+                         std::to_string(shared_mib) + " MiB in /dev/shm" +
+                             (shared_mib < 256 ? ": browsers will use the disk instead" : ""),
+                         ""});
+    const bool display = std::getenv("DISPLAY") != nullptr || std::getenv("WAYLAND_DISPLAY") != nullptr;
+    findings->push_back({"display", true, display ? "there is one" : "none: browsers start headless", ""});
+  }
+  uint32_t port = browser.port_base();
+  for (const std::string& name : ops::WorkerNames(config.worker())) {
+    const auto owner = worker::WhoListens(static_cast<uint16_t>(port));
+    const bool own = owner && owner->name.find("chrom") != std::string::npos;
+    const bool fine = browser.attach() ? owner.has_value() : !owner || own;
+    findings->push_back({"browser port " + std::to_string(port), fine,
+                         owner ? name + ": " + worker::Describe(*owner)
+                               : name + (browser.attach() ? ": nobody listens" : ": free"),
+                         browser.attach()
+                             ? "start the browser with --remote-debugging-port=" + std::to_string(port)
+                             : "end it, or set another browser.port_base"});
+    port++;
+  }
+}
+
 int Doctor(const Options& options) {
   const auto config = LoadSettings(options.settings, false);
   if (!config) return kUsage;
   const std::string& zone = config->values.zone().path();
   const std::string& data = config->values.log().data();
-  const Finding findings[] = {{"configuration", true, "fine", ""},
-                              CheckFolder("zone", zone),
-                              CheckOneDevice(zone),
-                              CheckFolder("data", data),
-                              CheckSpace(data),
-                              CheckFiles(),
-                              CheckClock(),
-                              CheckApi(options.read)};
+  std::vector<Finding> findings = {{"configuration", true, "fine", ""},
+                                   CheckFolder("zone", zone),
+                                   CheckOneDevice(zone),
+                                   CheckFolder("data", data),
+                                   CheckSpace(data),
+                                   CheckFiles(),
+                                   CheckClock(),
+                                   CheckApi(options.read)};
+  CheckBrowsers(config->values, &findings);
   ops::JsonWriter out;
   out.BeginObject().Key("checks").BeginArray();
   bool fine = true;

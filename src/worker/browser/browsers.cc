@@ -12,6 +12,8 @@
 namespace laneway::worker {
 namespace {
 
+constexpr Millis kCloseTime{5'000};  // after which it is sent a signal
+
 // What the browser and all below it hold in memory; pages that several share are counted once.
 uint64_t MemoryKib(pid_t browser) {
   const std::map<pid_t, Process> table = ReadProcesses();
@@ -127,7 +129,7 @@ void Browsers::CarryOut(One& one, GuardCommands commands) {
     told_(one.spec.worker,
           {std::move(commands.state), std::move(commands.lines), std::move(commands.alerts)});
   if (commands.detach && one.link != 0) debug_->Detach(std::exchange(one.link, 0));
-  if (commands.end) one.keeper->End(*commands.end);
+  if (commands.end) End(one, *commands.end);
   if (commands.launch) one.keeper->Launch(*commands.launch);
   if (commands.attach) {
     if (one.link != 0) debug_->Detach(one.link);
@@ -139,6 +141,16 @@ void Browsers::CarryOut(One& one, GuardCommands commands) {
       if (which->keeper->pid() > 0) Take(*which, BrowserMeasured{MemoryKib(which->keeper->pid())});
     });
   }
+}
+
+// A browser that is asked over its connection writes what it still holds, such as a login; a signal does not
+// wait for that.
+void Browsers::End(One& one, BrowserEnd how) {
+  if (how == BrowserEnd::kAtOnce || one.link == 0) return one.keeper->End(how);
+  debug_->Close(one.link);
+  loop_.RunAfter(kCloseTime, [which = &one, pid = one.keeper->pid()] {
+    if (which->keeper->pid() == pid) which->keeper->End(BrowserEnd::kGently);
+  });
 }
 
 void Browsers::CheckClosed() {

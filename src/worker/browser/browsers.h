@@ -57,6 +57,7 @@ class Browsers {
   void Take(One& one, const GuardEvent& event);
   void Step(One& one);
   void CarryOut(One& one, GuardCommands commands);
+  void End(One& one, BrowserEnd how);
   void OnDebug(DebugClient::LinkId link, const GuardEvent& event);
   bool IsOwn(const One& one, std::string* who) const;
   void CheckClosed();

@@ -46,6 +46,9 @@ class Link : public std::enable_shared_from_this<Link> {
   void Ask(Probe probe) {
     if (attached_) Send(talk_.Ask(probe));
   }
+  void CloseBrowser() {
+    if (attached_) Send(talk_.Close());
+  }
   void Close();
 
  private:
@@ -218,6 +221,12 @@ void DebugClient::Attach(LinkId link, uint16_t port) {
 void DebugClient::Ask(LinkId link, Probe probe) {
   asio::post(shared_->io, [shared = shared_.get(), link, probe] {
     if (const auto found = shared->Find(link)) found->Ask(probe);
+  });
+}
+
+void DebugClient::Close(LinkId link) {
+  asio::post(shared_->io, [shared = shared_.get(), link] {
+    if (const auto found = shared->Find(link)) found->CloseBrowser();
   });
 }
 

@@ -31,6 +31,8 @@ class DebugClient {
 
   void Attach(LinkId link, uint16_t port);
   void Ask(LinkId link, Probe probe);
+  // Asks the browser to end.
+  void Close(LinkId link);
   void Detach(LinkId link);
 
  private:

@@ -37,6 +37,8 @@ class DebugTalk {
   };
   // The first message of a question. What was under way is forgotten.
   std::string Ask(Probe probe);
+  // To end in good order: what it has not written yet, such as a login, is kept.
+  std::string Close() { return Call(Waits::kNothing, "Browser.close", "{}"); }
   // A message of the browser. Those that answer nothing of ours are ignored.
   Step Take(std::string_view text);
 

@@ -30,7 +30,7 @@ void BrowserGuard::Close() {
     case Stage::kUp:
     case Stage::kEnding:
       out_.end = again ? BrowserEnd::kAtOnce : BrowserEnd::kGently;
-      if (stage_ != Stage::kEnding) out_.detach = true;
+      if (limits_.attach_only || again) out_.detach = true;  // else it is asked over the connection
       Unconnected("the worker stops");
       stage_ = limits_.attach_only ? Stage::kOff : Stage::kEnding;
       if (limits_.attach_only) out_.end.reset();
@@ -141,7 +141,7 @@ void BrowserGuard::FailedStart(const std::string& why, bool lasting, Millis now)
 void BrowserGuard::End(BrowserEnd how, Millis now) {
   asked_.reset();
   silent_ = false;
-  out_.detach = true;
+  out_.detach = how == BrowserEnd::kAtOnce;  // else it is asked over the connection
   out_.end = how;
   stage_ = Stage::kEnding;
   end_by_ = now + limits_.end_patience;
@@ -276,6 +276,7 @@ void BrowserGuard::Took(const BrowserMeasured& event, Millis) { memory_kib_ = ev
 // ---- decisions ----
 
 Millis BrowserGuard::Patience() const {
+  if (!proven()) return limits_.start_timeout;  // a busy machine starts it slowly
   return asked_->probe == Probe::kPage ? limits_.page_patience : limits_.probe_patience;
 }
 

@@ -16,14 +16,16 @@
 namespace laneway::worker {
 namespace {
 
-using testing::Contains;
-using testing::HasSubstr;
-using testing::Not;
+using laneway::testing::TempFolder;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ChromeTest, IsFoundInThePathOrNamedWhatToInstall) {
   TempFolder folder;
   const std::string program = folder.path() + "/chromium";
-  EXPECT_THAT(std::string(FindBrowser("", folder.path()).status().message()), HasSubstr("apt-get install chromium"));
+  EXPECT_THAT(std::string(FindBrowser("", folder.path()).status().message()),
+              HasSubstr("apt-get install chromium"));
   std::ofstream(program) << "#!/bin/sh\n";
   EXPECT_FALSE(FindBrowser("", folder.path()).ok()) << "it is not executable";
   chmod(program.c_str(), 0755);
@@ -56,10 +58,12 @@ TEST(ChromeTest, RootMustGiveUpTheSandboxOnPurpose) {
 }
 
 TEST(ChromeTest, ItGetsNoSecretOfOurs) {
-  const auto environment = BrowserEnvironment(
-      {"PATH=/bin", "LANEWAY_TOKEN=s", "KAFKA_PASSWORD=s", "AWS_SECRET=s", "DISPLAY=:0", "XDG_RUNTIME_DIR=/run", "MINE=1"},
-      {"MINE", "LANEWAY_TOKEN"});
-  EXPECT_THAT(environment, testing::UnorderedElementsAre("PATH=/bin", "DISPLAY=:0", "XDG_RUNTIME_DIR=/run", "MINE=1"));
+  const auto environment =
+      BrowserEnvironment({"PATH=/bin", "LANEWAY_TOKEN=s", "KAFKA_PASSWORD=s", "AWS_SECRET=s", "DISPLAY=:0",
+                          "XDG_RUNTIME_DIR=/run", "MINE=1"},
+                         {"MINE", "LANEWAY_TOKEN"});
+  EXPECT_THAT(environment,
+              ::testing::UnorderedElementsAre("PATH=/bin", "DISPLAY=:0", "XDG_RUNTIME_DIR=/run", "MINE=1"));
 }
 
 TEST(ChromeTest, KnownEndsAreToldWithTheirRemedy) {
@@ -73,7 +77,8 @@ TEST(ChromeTest, KnownEndsAreToldWithTheirRemedy) {
       {"dbus noise\nsomething odd\n", "it ended with exit 1: something odd"},
       {"", "it ended with exit 1"},
   };
-  for (const auto& [output, want] : rows) EXPECT_THAT(ExplainEnd("exit 1", output), HasSubstr(want)) << output;
+  for (const auto& [output, want] : rows)
+    EXPECT_THAT(ExplainEnd("exit 1", output), HasSubstr(want)) << output;
 }
 
 TEST(ProfileTest, HasOneUserAtATime) {
@@ -88,7 +93,7 @@ TEST(ProfileTest, HasOneUserAtATime) {
   close(*again);
 }
 
-class SingletonTest : public testing::Test {
+class SingletonTest : public ::testing::Test {
  protected:
   SingletonTest() {
     const auto lock = LockProfile(profile_);

@@ -23,7 +23,8 @@ TEST(DebugTalkTest, TheVersionNamesTheBrowserAndItsPath) {
 TEST(DebugTalkTest, WhatIsNoBrowserIsRefused) {
   for (const std::string text :
        {"", "<html>", "[]", "{}", R"({"Browser":"Chrome/1"})",
-        R"({"Browser":"Chrome/1","webSocketDebuggerUrl":7})", R"({"Browser":"Chrome/1","webSocketDebuggerUrl":"x"})",
+        R"({"Browser":"Chrome/1","webSocketDebuggerUrl":7})",
+        R"({"Browser":"Chrome/1","webSocketDebuggerUrl":"x"})",
         R"({"Browser":"Chrome/1","webSocketDebuggerUrl":"ws://a/b c"})",
         R"({"Browser":"Chrome/1","webSocketDebuggerUrl":"ws://a/b\r\nHost: evil"})"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ParseDebugVersion(text).status())) << text;
@@ -37,7 +38,8 @@ std::string Answer(int id, const std::string& result) {
 TEST(DebugTalkTest, AnAnsweredVersionIsHealth) {
   DebugTalk talk;
   EXPECT_THAT(talk.Ask(Probe::kVersion), HasSubstr("Browser.getVersion"));
-  EXPECT_FALSE(talk.Take(R"({"method":"Target.targetCreated","params":{}})").done) << "an event answers nothing";
+  EXPECT_FALSE(talk.Take(R"({"method":"Target.targetCreated","params":{}})").done)
+      << "an event answers nothing";
   EXPECT_FALSE(talk.Take(Answer(7, "{}")).done) << "nor does the answer to somebody else";
   const auto step = talk.Take(Answer(1, "{}"));
   ASSERT_TRUE(step.done);
