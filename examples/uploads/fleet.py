@@ -202,6 +202,7 @@ class Fleet:
         return found
 
     def browser_pid(self, worker):
-        """Of the browser itself, not of its pages' processes."""
-        own = [pid for pid, line in self.browser_processes(worker).items() if "--type=" not in line and "crashpad" not in line]
+        """Of the browser itself, not of its pages' processes nor of its keeper."""
+        own = [pid for pid, line in self.browser_processes(worker).items()
+               if not any(other in line for other in ("--type=", "crashpad", "__browser_keeper"))]
         return min(own, default=None)

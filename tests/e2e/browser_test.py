@@ -186,6 +186,15 @@ def killed_and_hung(failures):
     for n in (1, 2):
         fleet.ready(n)
 
+    # A keeper that is stopped when its worker starts again is killed, and does not keep the worker from a browser.
+    stopped = fleet.keepers()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    fleet.stop(signal.SIGKILL)
+    fleet.start()
+    for n in (1, 2):
+        fleet.ready(n)
+    failures.check(stopped not in fleet.keepers(), "a keeper that does not answer is replaced")
+
     # Worker and keepers at once: nothing is adopted, nothing is left.
     for pid in fleet.keepers():
         os.kill(pid, signal.SIGKILL)

@@ -94,6 +94,8 @@ int Keeper::Run() {
   sigaddset(&children, SIGCHLD);
   children_ = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
   adopt_by_ = Clock::now() + adopt_within_;
+  const std::string pid = absl::StrCat(getpid(), "\n");  // for who must end a keeper that does not answer
+  if (ftruncate(kKeeperLockFd, 0) != 0 || pwrite(kKeeperLockFd, pid.data(), pid.size(), 0) < 0) return 1;
   if (Start()) {
     while (!SweptOrGivenUp()) Poll();
     unlink((folder_ + "/state").c_str());

@@ -1,6 +1,7 @@
 #include "worker/browser/keeper_link.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "worker/browser/chrome.h"
@@ -26,6 +28,7 @@ namespace {
 
 constexpr Millis kFormerPatience{10'000};  // a browser or keeper of before may take so long to end
 constexpr Millis kTryAgain{100};
+constexpr Millis kAnswerTime{8'000};  // of a keeper: it does nothing that takes long
 constexpr size_t kHeardBytesMax = 4096;
 
 // FNV-1a: tells arguments apart, nothing more.
@@ -85,11 +88,13 @@ KeeperLink::KeeperLink(ops::Loop* loop, const ops::Clock* clock, KeeperPlan plan
 
 KeeperLink::~KeeperLink() {
   loop_->Cancel(again_);
+  loop_->Cancel(answer_by_);
   Close();
   while (!keepers_.empty()) Reap(keepers_.begin()->first);
 }
 
 void KeeperLink::Close() {
+  loop_->Cancel(answer_by_);
   if (socket_ < 0) return;
   loop_->Unwatch(socket_);
   close(std::exchange(socket_, -1));
@@ -213,11 +218,30 @@ bool KeeperLink::Adopt() {
 
 void KeeperLink::Watch() {
   loop_->Watch(socket_, EPOLLIN, [this](uint32_t) { ReadKeeper(); });
+  AwaitKeeper();
+}
+
+void KeeperLink::AwaitKeeper() {
+  loop_->Cancel(answer_by_);
+  answer_by_ = loop_->RunAfter(kAnswerTime, [this] { KillKeeper(); });
+}
+
+// It is stopped, or hangs: its lock names it. With it goes its browser.
+void KeeperLink::KillKeeper() {
+  pid_t keeper = 0;
+  std::string text = ReadSmallFile(folder_ + "/lock");
+  while (text.ends_with('\n')) text.pop_back();
+  if (!absl::SimpleAtoi(text, &keeper) || keeper <= 1) return;
+  const std::string command = ReadSmallFile(absl::StrCat("/proc/", keeper, "/cmdline"));
+  if (command.find(kKeeperArgument) != std::string::npos && command.find(folder_) != std::string::npos)
+    kill(keeper, SIGKILL);
 }
 
 void KeeperLink::End(BrowserEnd how) {
   const std::string_view word = how == BrowserEnd::kGently ? "close\n" : "kill\n";
-  if (socket_ >= 0) (void)send(socket_, word.data(), word.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (socket_ < 0) return;
+  (void)send(socket_, word.data(), word.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (how == BrowserEnd::kAtOnce) AwaitKeeper();
 }
 
 void KeeperLink::ReadKeeper() {
@@ -241,6 +265,7 @@ void KeeperLink::Hear(std::string_view line) {
     if (adopting_ && words[4] != fingerprint_) return End(BrowserEnd::kGently);  // ours, with other arguments
     browser_ = *state;
     launching_ = false;
+    loop_->Cancel(answer_by_);
     told_(BrowserLaunched{state->generation, adopting_});
     return;
   }

@@ -6,7 +6,7 @@
 //             launched browser by one BrowserExited.
 // Promises:   (1) a browser of an earlier process of this worker that still runs, on the same profile and
 //             with the same arguments, is adopted, any other of this profile is ended first; (2) what a
-//             killed keeper left is stopped before another browser starts; (3) a profile or port that
+//             killed keeper left is stopped, a keeper that does not answer is killed, before another browser starts; (3) a profile or port that
 //             somebody else has is an error that names who.
 // Threads:    the loop's.
 #pragma once
@@ -61,6 +61,8 @@ class KeeperLink {
   void ReadKeeper();
   void Hear(std::string_view line);
   void KeeperGone();
+  void AwaitKeeper();
+  void KillKeeper();
   void Close();
   void Failed(std::string why, bool lasting);
   void Exited(std::string why);
@@ -77,6 +79,7 @@ class KeeperLink {
   bool adopting_ = false;  // its hello will tell whether it is the one we would start
   Millis give_up_at_{0};
   ops::Loop::TimerId again_;
+  ops::Loop::TimerId answer_by_;
   int socket_ = -1;
   std::string heard_;
   KeeperState browser_;
