@@ -276,7 +276,6 @@ void BrowserGuard::Took(const BrowserMeasured& event, Millis) { memory_kib_ = ev
 // ---- decisions ----
 
 Millis BrowserGuard::Patience() const {
-  if (!proven()) return limits_.start_timeout;  // a busy machine starts it slowly
   return asked_->probe == Probe::kPage ? limits_.page_patience : limits_.probe_patience;
 }
 
@@ -298,9 +297,21 @@ void BrowserGuard::StepAttaching(Millis now) {
   attach_out_ = out_.attach = true;
 }
 
+// A browser that has only just started may take a question and never answer it: it is asked again over another
+// connection, until the time for its start is over.
+void BrowserGuard::AskAnew(Millis now) {
+  asked_.reset();
+  out_.detach = true;
+  const std::optional<Millis> by = attach_by_;
+  Search(now, Millis(0));
+  attach_by_ = by;
+  StepAttaching(now);
+}
+
 void BrowserGuard::StepUp(Millis now) {
   if (asked_) {
     const Millis waited = now - asked_->at;
+    if (!proven() && waited >= Patience()) return AskAnew(now);
     if (waited >= Patience() + limits_.hang_patience) return GiveUp("it does not answer", now);
     if (waited < Patience() || std::exchange(silent_, true)) return;
     if (connected_ || resting_) Unconnected("it does not answer");

@@ -145,6 +145,7 @@ class BrowserGuard {
   void End(BrowserEnd how, Millis now);
   void GiveUp(const std::string& why, Millis now);
   void StepAttaching(Millis now);
+  void AskAnew(Millis now);
   void StepUp(Millis now);
   void StepRecycle(Millis now);
   std::string RecycleReason(Millis now) const;

@@ -291,6 +291,27 @@ TEST(BrowserGuardTest, AStartThatNeverAnswersIsGivenUp) {
   EXPECT_THAT(rig.lines, ElementsAre("Browser Not Started (it did not answer within 20 s)"));
 }
 
+TEST(BrowserGuardTest, OneThatSwallowsItsFirstQuestionIsAskedAgain) {
+  Rig rig;
+  rig.Take(BrowserLaunched{1, false});
+  rig.Take(BrowserAttached{"1"});
+  rig.Pass(seconds(6));
+  EXPECT_EQ(rig.attaches, 2) << "over another connection";
+  rig.Take(BrowserAttached{"1"});
+  rig.Answer();
+  EXPECT_TRUE(rig.state.connected);
+  EXPECT_THAT(rig.ends, IsEmpty());
+
+  Rig never;
+  never.Take(BrowserLaunched{1, false});
+  never.Take(BrowserAttached{"1"});
+  int attaches = never.attaches;
+  never.Pass(seconds(40), [&] {
+    if (std::exchange(attaches, never.attaches) != never.attaches) never.Take(BrowserAttached{"1"});
+  });
+  EXPECT_THAT(never.ends, Contains(BrowserEnd::kAtOnce)) << "but not for ever";
+}
+
 TEST(BrowserGuardTest, SomebodyElsesBrowserIsOnlyWatched) {
   GuardLimits limits;
   limits.attach_only = true;
