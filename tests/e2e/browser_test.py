@@ -288,9 +288,53 @@ def refusals(failures):
     return fleet
 
 
+def recycled(failures):
+    """Started again after every second task, never during one, and nobody calls that a loss."""
+    fleet = BrowserFleet(workers=1, recycle_tasks=2)
+    fleet.start()
+    fleet.ready(1)
+    for i in range(6):
+        fleet.put("f%d" % i, "0.2")
+    wait_for(lambda: len(fleet.ground.files("completed")) == 6, 90, "all files are done")
+    fleet.ready(1, generation=4)
+    failures.check(len(fleet.said(1, "Browser Recycled")) == 3, "recycled three times: %s" % fleet.said(1, "Browser"))
+    failures.check(not fleet.said(1, "Browser Disconnected") and not fleet.said(1, "Task Failed"), "nothing was lost: %s" % fleet.lines(1))
+    failures.check(len(fleet.witness()) == 6, "each file ran once: %s" % fleet.witness())
+    failures.check(fleet.stop() == 0, "a clean end")
+    fleet.ground.no_process_left(failures)
+    return fleet
+
+
+def attached(failures):
+    """A browser that somebody else started is watched, and neither started nor ended."""
+    fleet = BrowserFleet(workers=1, attach=True)
+    fleet.start()
+    wait_for(lambda: fleet.said(1, "Browser Not Found"), 20, "that there is none yet")
+
+    def start():
+        return subprocess.Popen(["chromium", "--headless=new", "--remote-debugging-port=%d" % fleet.base, "--no-first-run",
+                                 "--user-data-dir=" + os.path.join(fleet.root, "own")] + SETTINGS, env=dict(os.environ, HOME=fleet.root),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    browser = start()
+    fleet.ready(1, generation=1)
+    fleet.put("a", "0")
+    wait_for(lambda: fleet.ground.files("completed") == [b"a"], 20, "a file is done")
+    os.killpg(browser.pid, signal.SIGKILL)
+    browser.wait()
+    wait_for(lambda: fleet.said(1, "Browser Disconnected"), 5, "the loss is noticed")
+    browser = start()
+    fleet.ready(1, generation=2)
+    failures.check(fleet.stop() == 0, "a clean end")
+    failures.check(browser.poll() is None, "it is left open")
+    os.killpg(browser.pid, signal.SIGKILL)
+    browser.wait()
+    fleet.ground.no_process_left(failures)
+    return fleet
+
+
 def main():
     failures = Failures()
-    for part in [globals()[name] for name in os.environ.get("PARTS", "killed_and_hung refusals").split()]:
+    for part in [globals()[name] for name in os.environ.get("PARTS", "killed_and_hung refusals recycled attached").split()]:
         fleet = None
         try:
             fleet = part(failures)
