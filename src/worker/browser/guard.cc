@@ -397,6 +397,7 @@ std::optional<Millis> BrowserGuard::NextDeadline() const {
     case Stage::kWaiting:
       return launch_at_;
     case Stage::kEnding:
+      if (closing_) return std::nullopt;  // whoever closes it decides for how long
       return end_by_;
     case Stage::kAttaching:
       if (attach_out_) return attach_by_;

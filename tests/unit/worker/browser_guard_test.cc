@@ -355,6 +355,7 @@ TEST(BrowserGuardTest, ClosesAndStaysClosed) {
   rig.Step();
   EXPECT_THAT(rig.ends, ElementsAre(BrowserEnd::kGently));
   EXPECT_FALSE(rig.guard.closed());
+  EXPECT_FALSE(rig.guard.NextDeadline()) << "whoever ticks at each deadline may rest until it has ended";
   rig.guard.Close();
   rig.Step();
   EXPECT_THAT(rig.ends, ElementsAre(BrowserEnd::kGently, BrowserEnd::kAtOnce));
