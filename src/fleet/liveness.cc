@@ -171,6 +171,8 @@ std::optional<LogTime> Liveness::BrowserDue(const Member& member) const {
     return std::nullopt;
   }
   if (member.fold_browser_lost && !BrowserMayReturn(member)) return std::nullopt;  // the fold is right
+  if (LANEWAY_PLANTED(kBrowserSilenceMissed) && member.browser_connected && !member.fold_browser_lost)
+    return std::nullopt;
   const LogTime since = member.browser_connected ? member.browser_heard : member.browser_since;
   const LogTime due = member.fold_browser_lost ? member.browser_since : Heard(since) + timeout;
   return member.browser_said ? std::max(due, *member.browser_said + timeout) : due;

@@ -58,7 +58,14 @@ namespace laneway::planted {
   X(kRunsAgainAfterRestart, "an interrupted attempt is run again after a restart")                 \
   X(kSnapshotSkipsTail, "a snapshot names an offset it does not cover")                            \
   X(kPhaseOpensEarly, "a phase opens while a task of the one before is unfinished")                \
-  X(kSecondSuccess, "a second success of a task counts")
+  X(kSecondSuccess, "a second success of a task counts")                                           \
+  X(kBrowserUnasked, "a task that needs a browser starts without one")                             \
+  X(kBrowserHoldsAll, "a task that needs no browser waits for one")                                \
+  X(kBrowserLossIgnored, "a task goes on although its browser is gone")                            \
+  X(kBrowserFailRetried, "a task that is to fail with its browser is tried again")                 \
+  X(kBrowserRecycledInUse, "a browser is recycled while a task uses it")                           \
+  X(kBrowserHangMissed, "a browser that hangs counts as connected")                                \
+  X(kBrowserSilenceMissed, "liveness: a browser that nobody speaks of any more is not called lost")
 
 enum Bug : size_t {
 #define LANEWAY_BUG_ENUM(name, text) name,

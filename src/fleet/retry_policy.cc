@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fleet/planted.h"
+
 namespace laneway {
 namespace {
 
@@ -54,8 +56,8 @@ RetryAnswer AfterLoss(const v1::JobSpec& spec, uint32_t losses) {
 
 RetryAnswer AfterFailure(const v1::JobSpec& spec, v1::Ending ending, uint32_t failures, uint32_t losses) {
   if (ending == v1::BAD_INPUT) return {RetryDecision::kDead, Millis(0)};
-  if (ending == v1::BROWSER_GONE && spec.on_browser_loss() == v1::FAIL_TASK)
-    return {RetryDecision::kDead, Millis(0)};
+  const bool fails = ending == v1::BROWSER_GONE && spec.on_browser_loss() == v1::FAIL_TASK;
+  if (fails && !LANEWAY_PLANTED(kBrowserFailRetried)) return {RetryDecision::kDead, Millis(0)};
   if (CountsAsLoss(ending)) return AfterLoss(spec, losses);
   const uint32_t max = spec.max_attempts() != 0 ? spec.max_attempts() : kDefaultAttempts;
   if (failures >= max) return {RetryDecision::kDead, Millis(0)};

@@ -181,6 +181,7 @@ void Worker::OnBrowser(const BrowserState& browser) {
 void Worker::BrowserOver(Attempt& attempt) {
   const bool goes_on = attempt.packet.spec().on_browser_loss() == v1::CONTINUE_TASK;
   attempt.browser_replaced = true;
+  if (LANEWAY_PLANTED(kBrowserLossIgnored)) return;
   if (goes_on && attempt.stage == Stage::kRunning) return;
   StopOrDrop(attempt, StopReason::kBrowserGone);
 }

@@ -165,7 +165,9 @@ void Worker::AddStarts(Now now, size_t records_max) {
   if (!MayStart(now)) return;
   while (!free_slots_.empty() && static_cast<size_t>(batch_.events.size()) < records_max) {
     Attempt* next = ready_.empty() ? nullptr : &ready_.front();
-    const bool browser = browser_.usable() && !ready_browser_.empty();
+    if (LANEWAY_PLANTED(kBrowserHoldsAll) && options_.has_browser && !browser_.usable()) return;
+    const bool usable = browser_.usable() || LANEWAY_PLANTED(kBrowserUnasked);
+    const bool browser = usable && !ready_browser_.empty();
     if (browser && (next == nullptr || ready_browser_.front().order < next->order))
       next = &ready_browser_.front();
     if (next == nullptr) return;
@@ -314,7 +316,7 @@ void Worker::StartNow(Attempt& attempt, Commands* out, Now now) {
     return EndWithout(attempt, attempt.stop_reason == StopReason::kShutdown ? v1::INTERRUPTED : v1::STOPPED,
                       "stopped before its script ran");
   }
-  if (attempt.browser_generation != 0 && !browser_.connected) {
+  if (attempt.browser_generation != 0 && !browser_.connected && !LANEWAY_PLANTED(kBrowserUnasked)) {
     FreeSlot(attempt);
     return EndWithout(attempt, v1::BROWSER_GONE, "its browser was away when its script was to run");
   }

@@ -114,6 +114,7 @@ void Checker::ReadOn() {
   };
   tell({log::Topic::kHeartbeats, 0}, heartbeats_next_, v1::Heartbeat());
   tell({log::Topic::kControl, 0}, control_next_, v1::ControlRecord());
+  tell({log::Topic::kBrowserHealth, 0}, health_next_, v1::BrowserHealth());
   for (Lane lane = 0; lane < lanes_next_.size(); lane++)
     tell({log::Topic::kLanes, lane}, lanes_next_[lane], v1::LaneRecord());
 }
@@ -132,6 +133,7 @@ void Checker::Look(uint32_t, const v1::Heartbeat& beat, Offset) {
   for (const v1::LanePosition& lane : beat.lanes())
     read_[lane.lane()] = std::max<Offset>(read_[lane.lane()], lane.next_offset());
   stores_[beat.worker()][beat.store()] = world_->now();
+  LookAtBrowser(beat);
   CheckHeld(beat);
 }
 
@@ -170,14 +172,17 @@ void Checker::OnEvent(uint32_t partition, const log::RecordView& record) {
   if (event.has_task_republished()) only_assigned = AssignedAttempt(event);
   const bool counts = model_.Apply(partition, event);
   if (event.has_worker_returned() && counts) lost_until_[event.worker_returned().worker()] = world_->now();
+  if (event.has_browser_returned() && counts)
+    browser_lost_until_[event.browser_returned().worker()] = world_->now();
   world_->Tell(HashBytes(record.value) ^ static_cast<uint64_t>(verdict), [&] {
     return absl::StrCat("  events/", partition, "@", record.offset, " ", Text(event),
                         counts ? "" : absl::StrCat("  [ignored: ", std::string(VerdictName(verdict)), "]"));
   });
   if (event.has_task_started()) {
     const v1::TaskStarted& what = event.task_started();
-    started_records_.insert({TaskId{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()},
-                             event.attempt(), what.worker(), what.store(), what.incarnation()});
+    const TaskId id{JobId::FromBytes(event.job_id()).value_or(JobId{}), event.task()};
+    started_records_.insert({id, event.attempt(), what.worker(), what.store(), what.incarnation()});
+    begun_with_[{what.worker(), {id, event.attempt()}}] = what.browser_generation();
   }
   if (event.has_task_failed() && event.task_failed().ending() == v1::INTERRUPTED) {
     interrupted_.erase(

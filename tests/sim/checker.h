@@ -104,6 +104,13 @@ class Checker : public Witness {
   void CheckObsolete(const std::string& worker, int64_t in_touch_for_ms);
   void OnRename(std::string_view who, std::string_view from, std::string_view to, uint64_t inode) override;
   void OnSilenceSaid(const std::string& worker, int64_t in_touch_for_ms) override;
+  void OnBrowserLostSaid(const v1::BrowserLost& lost, int64_t in_touch_for_ms) override;
+  void OnBrowserScript(const WorkerId& worker, const v1::WorkPacket& packet,
+                       const worker::BrowserState& told) override;
+  void OnBrowserOver(const WorkerId& worker, const worker::AttemptKey& key, bool stopped) override;
+  void OnBrowserRecycled(const WorkerId& worker) override;
+  // What waits on a worker that can be heard does not wait for long.
+  void CheckWaiting(const std::string& worker, int64_t in_touch_for_ms);
 
  private:
   struct StoredEvent {
@@ -123,6 +130,12 @@ class Checker : public Witness {
   void Look(uint32_t partition, const v1::Heartbeat& beat, Offset offset);
   void Look(uint32_t lane, const v1::LaneRecord& record, Offset offset);
   void Look(uint32_t partition, const v1::ControlRecord& record, Offset offset);
+  void Look(uint32_t partition, const v1::BrowserHealth& health, Offset offset);
+  void LookAtBrowser(const v1::Heartbeat& beat);
+  void CheckBrowsers(int64_t watched_since, int64_t healed_for_ms);
+  bool NeedsBrowser(const JobId& id);
+  // It is held by a worker whose browser is lost, and cannot go on without.
+  bool WithoutItsBrowser(const ModelJob& job, const ModelTask& task, const std::string& worker) const;
   // Rule P1: what a worker has read of its lanes and may take, it holds.
   void CheckHeld(const v1::Heartbeat& beat);
   // Its attempt, when that is assigned and not started.
@@ -142,6 +155,7 @@ class Checker : public Witness {
   std::vector<Offset> next_;
   Offset heartbeats_next_ = 0;
   Offset control_next_ = 0;
+  Offset health_next_ = 0;
   std::vector<Offset> lanes_next_;
   std::vector<std::vector<StoredEvent>> history_;
   Model model_;
@@ -187,6 +201,22 @@ class Checker : public Witness {
   uint32_t sent_again_ = 0;
   std::vector<std::pair<Epoch, std::string>> elections_;
   std::map<worker::AttemptKey, bool> outcome_;
+  struct Health {
+    bool connected = false;
+    int64_t at = 0;
+    int64_t since = 0;  // it has been so
+  };
+  struct Beating {
+    std::string incarnation;
+    int64_t since = 0;  // its first beat
+    int64_t at = 0;     // its last
+    bool browser = false;
+  };
+  std::map<std::string, std::map<Offset, Health>> health_;                     // by worker
+  std::map<std::string, Beating> beating_;                                     // by worker
+  std::map<std::string, int64_t> browser_lost_until_;                          // by worker
+  std::map<std::pair<std::string, worker::AttemptKey>, uint32_t> begun_with_;  // generation of the browser
+  std::map<std::string, std::map<worker::AttemptKey, int64_t>> waiting_;       // by worker: since when
 };
 
 }  // namespace laneway::sim

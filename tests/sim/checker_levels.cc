@@ -55,7 +55,12 @@ void Checker::CheckRepublished(const v1::Event& event, const ModelAttempt& attem
     return store.first != attempt.store && store.second >= attempt.assigned_at;
   });
   const bool no_lane = event.task_republished().reason() == "no_lane";
-  Check(was_lost || other_store || no_lane, "(c)",
+  const auto returned = browser_lost_until_.find(attempt.worker);
+  const bool browserless =
+      NeedsBrowser(JobId::FromBytes(event.job_id()).value_or(JobId{})) &&
+      (model_.browser_lost(attempt.worker) ||
+       (returned != browser_lost_until_.end() && returned->second + kReadingTakes >= attempt.assigned_at));
+  Check(was_lost || browserless || other_store || no_lane, "(c)",
         absl::StrCat("task ", JobId::FromBytes(event.job_id()).value_or(JobId{}).ToString(), "/",
                      event.task(), " attempt ", event.attempt(), " was only assigned to ", attempt.worker,
                      ", which is not lost, and is taken away: ", event.task_republished().reason(),
@@ -66,6 +71,7 @@ void Checker::CheckLevels(int64_t watched_since, int64_t healed_for_ms) {
   constexpr int64_t kWithLostMax = 90000;  // an append may be slow or lost, and is said again
   constexpr int64_t kUnheldMax = 600000;
   constexpr int64_t kTableLateMax = 60000;
+  CheckBrowsers(watched_since, healed_for_ms);
   for (const BehindMark& packet : behind_mark_) {
     Check(world_->now() - packet.since < kTableLateMax, "(g)",
           absl::StrCat("the packet of ", packet.key.task.ToString(), " attempt ", packet.key.attempt, " for ",
@@ -87,12 +93,13 @@ void Checker::CheckLevels(int64_t watched_since, int64_t healed_for_ms) {
       if (!task.held()) continue;
       const std::string& worker = task.attempts[task.attempt].worker;
       const worker::AttemptKey key{{id, n}, task.attempt};
-      if (model_.lost(worker)) {
+      if (model_.lost(worker) || WithoutItsBrowser(job, task, worker)) {
         const int64_t for_ms = world_->now() - std::max(since(with_lost_, key), watched_since);
         Check(for_ms < kWithLostMax, "(g)",
               absl::StrCat(key.task.ToString(), " attempt ", key.attempt, " is ",
-                           std::string(TaskStateName(task.state)), " on ", worker, ", which is lost, for ",
-                           for_ms / 1000, " s, and nobody takes it back (rule R1)"));
+                           std::string(TaskStateName(task.state)), " on ", worker,
+                           ", which is lost or has lost its browser, for ", for_ms / 1000,
+                           " s, and nobody takes it back (rule R1)"));
       }
       if (healed_for_ms == 0 || task.state != TaskState::kAssigned || held_[worker].contains(key)) continue;
       const int64_t for_ms = std::min(world_->now() - since(unheld_, key), healed_for_ms);

@@ -60,6 +60,7 @@ void DispatcherDriver::MakeCore() {
   spec.mutable_backoff()->set_factor(2);
   spec.mutable_backoff()->set_max_ms(10000);
   if (plan.reject_late) spec.set_late_success(v1::REJECT);
+  spec.set_needs_browser(plan.files_need_browser);
   if (core_) old_cores_.push_back(std::move(core_));
   core_ = std::make_unique<dispatcher::Dispatcher>(options, &fold_.ledger(), &fold_.members());
   if (term_) term_->over = true;

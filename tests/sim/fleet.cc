@@ -21,6 +21,8 @@ Fleet::Fleet(const Plan& plan, bool tracing) : world_(plan, tracing), checker_(&
     if (role == Role::kWorker) {
       member.capacity = plan.capacities[index];
       names.push_back(member.name);
+      if (!plan.browsers.empty() && plan.browsers[index])
+        member.browser = std::make_unique<SimBrowser>(&world_, member.name);
     }
     if (plan.profile == Profile::kClocks) {
       member.clock.offset_ms = world_.rng().Between(-600000, 600000);
@@ -81,9 +83,9 @@ void Fleet::Start(Role role, size_t index) {
     for (const Member& before : graveyard_) {  // the companion of the process before has stopped its scripts
       if (before.worker && before.proc->name == member.name) before.worker->StopScripts();
     }
-    member.worker =
-        std::make_unique<WorkerDriver>(&world_, proc, &member.clock, &checker_, WorkerId(member.name),
-                                       member.capacity, [this, index, proc] { Ended(index, proc); });
+    member.worker = std::make_unique<WorkerDriver>(
+        &world_, proc, &member.clock, &checker_, WorkerId(member.name), member.capacity, member.browser.get(),
+        [this, index, proc] { Ended(index, proc); });
     status = member.worker->Start();
   }
   if (!status.ok() && proc->alive) {
@@ -105,6 +107,7 @@ void Fleet::Crash(Role role, size_t index, int64_t restart_after) {
     world_.After(std::min<int64_t>(restart_after, world_.rng().Between(0, 200)),
                  [worker] { worker->StopScripts(); });
   }
+  if (member.browser && world_.rng().Below(4) == 0) member.browser->Exit("its keeper went with its worker");
   world_.After(restart_after + 1, [this, role, index] { Start(role, index); });
   // its session ends, and the other one gets the partition
   if (role == Role::kDispatcher && owner_ == index) {
@@ -143,8 +146,10 @@ void Fleet::Ended(size_t index, const ProcRef& proc) {
 }
 
 bool Fleet::MayLeave(size_t index) {
-  return std::any_of(workers_.begin(), workers_.end(),
-                     [&](const Member& other) { return &other != &workers_[index] && !other.gone; });
+  const bool browsers = !world_.plan().browsers.empty();
+  return std::any_of(workers_.begin(), workers_.end(), [&](const Member& other) {
+    return &other != &workers_[index] && !other.gone && (!browsers || other.browser);
+  });
 }
 
 void Fleet::Elect(size_t owner) {
@@ -176,6 +181,7 @@ void Fleet::Heal() {
   world_.FindLeaders(true);
   for (const auto& [role, index] : Everyone()) {
     Member& member = Of(role, index);
+    if (member.browser) member.browser->Heal();
     if (!member.alive()) {
       Start(role, index);
       continue;
@@ -198,6 +204,8 @@ void Fleet::Watch() {
       if (member.gone && !member.alive()) checker_.OnStoreLost(member.name);
       if (member.alive() && !member.proc->cut_off)
         checker_.CheckObsolete(member.name, world_.now() - member.proc->in_touch_since);
+      if (member.alive() && !member.proc->cut_off && world_.now() >= member.proc->paused_until)
+        checker_.CheckWaiting(member.name, world_.now() - member.proc->in_touch_since);
     }
     for (const Member& member : reapers_) {
       if (member.alive() && member.reaper) checker_.CompareFold(member.name, member.reaper->fold().ledger());

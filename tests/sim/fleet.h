@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/browser_driver.h"
 #include "sim/checker.h"
 #include "sim/dispatcher_driver.h"
 #include "sim/reaper_driver.h"
@@ -37,7 +38,8 @@ class Fleet {
   struct Member {
     std::string name;
     HostClock clock;
-    uint32_t capacity = 0;  // of a worker
+    uint32_t capacity = 0;                // of a worker
+    std::unique_ptr<SimBrowser> browser;  // of its machine; may be null
     std::unique_ptr<DispatcherDriver> dispatcher;
     std::unique_ptr<ReaperDriver> reaper;
     std::unique_ptr<WorkerDriver> worker;
@@ -55,7 +57,7 @@ class Fleet {
   // A worker is shut down on purpose; when it has ended it comes back after this.
   void Stop(size_t index, worker::Shutdown mode, int64_t restart_after);
   void Ended(size_t index, const ProcRef& proc);
-  // Whether this worker may be taken away for good: one always stays.
+  // Whether this worker may be taken away for good: one always stays, with a browser where any has one.
   bool MayLeave(size_t index);
   Member& Of(Role role, size_t index);
   std::vector<std::pair<Role, size_t>> Everyone();
@@ -65,6 +67,7 @@ class Fleet {
 
   void PlanFaults();
   void PlanFaultsOfWorkers();
+  void PlanFaultsOfBrowsers();
   void Often(uint32_t per_hour, std::string_view name, std::function<void()> fault);
   void PowerLoss();
   void Garbage();

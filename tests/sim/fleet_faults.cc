@@ -27,6 +27,7 @@ void Fleet::PlanFaults() {
   Often(rates.reaper_crash, "fault: reaper crash",
         [this, soon] { Crash(Role::kReaper, world_.rng().Below(2), soon()); });
   PlanFaultsOfWorkers();
+  if (!world_.plan().browsers.empty()) PlanFaultsOfBrowsers();
   Often(rates.election, "fault: election", [this] { Elect(1 - owner_); });
   Often(rates.pause, "fault: pause", [this, soon] {
     const auto [role, index] = Anyone();
@@ -115,6 +116,45 @@ void Fleet::PlanFaultsOfWorkers() {
   });
 }
 
+void Fleet::PlanFaultsOfBrowsers() {
+  const Rates& rates = world_.plan().rates;
+  const auto often = [this](uint32_t per_hour, std::string_view name,
+                            std::function<void(SimBrowser&)> fault) {
+    Often(per_hour, name, [this, fault] {
+      std::vector<SimBrowser*> all;
+      for (const Member& member : workers_) {
+        if (member.browser) all.push_back(member.browser.get());
+      }
+      fault(*all[world_.rng().Below(all.size())]);
+    });
+  };
+  Rng& rng = world_.rng();
+  often(rates.browser_killed, "fault: browser killed", [](SimBrowser& one) { one.Exit("killed"); });
+  often(rates.browser_hung, "fault: browser hung", [&rng](SimBrowser& one) {
+    one.Hang(rng.Below(3) != 0 ? rng.Between(500, 9000) : rng.Between(9000, 70000));
+  });
+  often(rates.browser_flaps, "fault: browser flaps", [this, &rng](SimBrowser& one) {
+    for (int64_t i = rng.Between(5, 12), at = 0; i > 0; i--) {
+      at += rng.Between(500, 8000);
+      world_.After(at, [this, which = &one] {
+        if (world_.faults()) which->Exit("killed again");
+      });
+    }
+  });
+  // The reaper waits for 60 s.
+  often(rates.browser_away, "fault: browser away for about its timeout", [&rng](SimBrowser& one) {
+    one.HoldStarts(rng.Between(50000, 63000));
+    one.Exit("killed for a while");
+  });
+  often(rates.browser_dropped, "fault: connection to a browser dropped", [](SimBrowser& one) { one.Drop(); });
+  often(rates.browser_starts_fail, "fault: browser cannot be started", [&rng](SimBrowser& one) {
+    one.FailStarts(rng.Between(5000, 90000));
+    if (rng.Below(2) == 0) one.Exit("killed");
+  });
+  often(rates.browser_untold, "fault: browser health lost",
+        [&rng](SimBrowser& one) { one.LoseHealth(rng.Between(30000, 200000)); });
+}
+
 // Everything stops; what was not synced is gone.
 void Fleet::PowerLoss() {
   world_.Tell(37, [] { return std::string("POWER LOSS"); });
@@ -122,6 +162,7 @@ void Fleet::PowerLoss() {
     Member& member = Of(role, index);
     WorkerDriver* worker = member.worker.get();
     if (member.alive()) Crash(role, index, world_.rng().Between(500, 20000));
+    if (member.browser) member.browser->Exit("power loss");
     if (worker != nullptr) worker->StopScripts();
   }
   for (Member& member : graveyard_) {

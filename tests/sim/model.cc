@@ -14,6 +14,11 @@ bool Model::lost(const std::string& worker) const {
   return found != workers_.end() && found->second.lost;
 }
 
+bool Model::browser_lost(const std::string& worker) const {
+  const auto found = browsers_.find(worker);
+  return found != browsers_.end() && found->second.lost;
+}
+
 bool Model::Apply(uint32_t partition, const v1::Event& event) {
   if (event.has_epoch_opened()) {  // L2
     if (event.epoch_opened().epoch() <= epochs_[partition]) return false;
@@ -21,6 +26,7 @@ bool Model::Apply(uint32_t partition, const v1::Event& event) {
     return true;
   }
   if (event.has_worker_lost() || event.has_worker_returned()) return OfWorker(event);
+  if (event.has_browser_lost() || event.has_browser_returned()) return OfBrowser(event);
   if (event.has_job_submitted()) return Submitted(event);
   const auto id = JobId::FromBytes(event.job_id());
   ModelJob* job = id ? Find(*id) : nullptr;
@@ -42,6 +48,19 @@ bool Model::OfWorker(const v1::Event& event) {  // R2
   Verdict& verdict = workers_[event.worker_returned().worker()];
   if (!verdict.lost || event.worker_returned().heartbeat_offset() <= verdict.judged) return false;
   verdict = {false, event.worker_returned().heartbeat_offset()};
+  return true;
+}
+
+bool Model::OfBrowser(const v1::Event& event) {  // R2, too
+  if (event.has_browser_lost()) {
+    Verdict& verdict = browsers_[event.browser_lost().worker()];
+    if (verdict.lost || event.browser_lost().health_offset() < verdict.judged) return false;
+    verdict = {true, event.browser_lost().health_offset()};
+    return true;
+  }
+  Verdict& verdict = browsers_[event.browser_returned().worker()];
+  if (!verdict.lost || event.browser_returned().health_offset() <= verdict.judged) return false;
+  verdict = {false, event.browser_returned().health_offset()};
   return true;
 }
 
@@ -122,7 +141,8 @@ bool Model::OfTask(ModelJob& job, uint32_t partition, const v1::Event& event) {
     task.last_ending = what.ending();
     if (what.ending() == v1::INTERRUPTED || what.ending() == v1::BROWSER_GONE ||
         what.ending() == v1::STOPPED) {
-      dead = ++task.losses >= max_losses;
+      dead = ++task.losses >= max_losses ||
+             (what.ending() == v1::BROWSER_GONE && job.spec.on_browser_loss() == v1::FAIL_TASK);
     } else {
       dead = ++task.failures >= max_attempts || what.ending() == v1::BAD_INPUT;
     }

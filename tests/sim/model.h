@@ -66,6 +66,7 @@ class Model {
   ModelJob* Find(const JobId& id);
   std::map<JobId, ModelJob>& jobs() { return jobs_; }
   bool lost(const std::string& worker) const;
+  bool browser_lost(const std::string& worker) const;
 
  private:
   bool Submitted(const v1::Event& event);
@@ -73,6 +74,7 @@ class Model {
   bool Succeeded(ModelJob& job, ModelTask& task, const v1::Event& event);
   bool OfJob(ModelJob& job, uint32_t partition, const v1::Event& event);
   bool OfWorker(const v1::Event& event);
+  bool OfBrowser(const v1::Event& event);
   bool Redriven(ModelJob& job, const v1::Event& event);
   static void Again(ModelTask& task);
   static void MaybeFinish(ModelJob& job);
@@ -84,6 +86,7 @@ class Model {
   std::map<JobId, ModelJob> jobs_;
   std::map<uint32_t, Epoch> epochs_;
   std::map<std::string, Verdict> workers_;
+  std::map<std::string, Verdict> browsers_;
 };
 
 }  // namespace laneway::sim

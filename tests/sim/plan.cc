@@ -8,9 +8,9 @@ namespace laneway::sim {
 
 std::string_view ProfileName(Profile profile) {
   constexpr std::string_view kNames[kProfiles] = {
-      "healthy", "dispatchers", "workers", "pauses", "log",       "power", "zone",
-      "redrive", "retention",   "deaf",    "clocks", "operators", "names", "phases",
-      "mixed",   "storm",       "lanes",   "late",   "absent",    "gone",  "kafka"};
+      "healthy",   "dispatchers", "workers", "pauses",    "log",   "power",   "zone",  "redrive",
+      "retention", "deaf",        "clocks",  "operators", "names", "phases",  "mixed", "storm",
+      "lanes",     "late",        "absent",  "gone",      "kafka", "browsers"};
   return kNames[static_cast<size_t>(profile)];
 }
 
@@ -60,12 +60,17 @@ void HardTimes(Profile profile, Rng& rng, Plan& plan) {
     r.cut_off_long = 100, r.worker_crash = 10;
   } else if (profile == Profile::kAbsent) {
     // One is large, so that it is given tasks for as long as nobody knows that it is away.
-    plan.capacities.push_back(20), plan.work_ms += 100000, plan.files += 30;
-    r.worker_away = 60, r.slow_append = 300;
+    plan.capacities.push_back(20), plan.work_ms += 100000, plan.files += 60;
+    r.worker_away = 60, r.slow_append = 100;
   } else if (profile == Profile::kKafka) {
     r.leaders_away = 240, r.cut_short = 20, r.slow_fetch = 100, r.reply_lost = 20, r.request_lost = 20;
     r.unavailable = 10, r.late_append = 120, r.worker_crash = 60, r.dispatcher_crash = 30;
     r.election = 60, r.power_loss = 20;
+  } else if (profile == Profile::kBrowsers) {
+    plan.work_ms += 100000, plan.jobs += 6, plan.long_scripts = 400;
+    r.browser_killed = 120, r.browser_hung = 120, r.browser_flaps = 20, r.browser_away = 40;
+    r.browser_dropped = 60, r.browser_starts_fail = 30, r.browser_untold = 40, r.worker_crash = 40;
+    r.reaper_crash = 10, r.worker_stop = 40;
   } else {
     plan.thefts = 600, plan.redrives = 500, plan.bad_scripts = 500;
     r.election = 200, r.slow_append = 200, r.request_lost = 20, r.late_append = 120, r.slow_look = 500;
@@ -136,6 +141,7 @@ void FaultsOf(Profile profile, Rng& rng, Plan& plan) {
     case Profile::kAbsent:
     case Profile::kGone:
     case Profile::kKafka:
+    case Profile::kBrowsers:
       HardTimes(profile, rng, plan);
       break;
   }
@@ -148,6 +154,22 @@ void OnKafka(Rng& rng, Plan& plan) {
   if (rng.Below(2) == 0) plan.rates.leaders_away = static_cast<uint32_t>(rng.Between(10, 60));
   if (rng.Below(2) == 0) plan.rates.slow_fetch = static_cast<uint32_t>(rng.Between(5, 30));
   if (rng.Below(4) == 0) plan.rates.cut_short = static_cast<uint32_t>(rng.Between(5, 20));
+}
+
+// A quarter of all fleets have browsers, and what happens to them.
+void WithBrowsers(Rng& rng, Plan& plan) {
+  const bool all_about_them = plan.profile == Profile::kBrowsers;
+  if (!all_about_them && rng.Below(4) != 0) return;
+  plan.lanes_grow = true;  // the one that has a browser can be reached
+  for (size_t i = 0; i < plan.capacities.size(); i++) plan.browsers.push_back(rng.Below(4) != 0);
+  plan.browsers[rng.Below(plan.browsers.size())] = true;
+  plan.files_need_browser = rng.Below(2) == 0;
+  if (all_about_them || plan.profile == Profile::kHealthy) return;
+  Rates& r = plan.rates;
+  for (uint32_t* rate : {&r.browser_killed, &r.browser_hung, &r.browser_flaps, &r.browser_away,
+                         &r.browser_dropped, &r.browser_starts_fail, &r.browser_untold}) {
+    if (rng.Below(2) == 0) *rate = static_cast<uint32_t>(rng.Between(5, 60));
+  }
 }
 
 }  // namespace
@@ -175,6 +197,7 @@ Plan MakePlan(uint64_t seed) {
   plan.put_backs = static_cast<uint32_t>(rng.Below(3) == 0 ? 100 : 0);
   FaultsOf(plan.profile, rng, plan);
   OnKafka(rng, plan);
+  WithBrowsers(rng, plan);
   return plan;
 }
 
@@ -186,6 +209,7 @@ std::string Describe(const Plan& plan) {
                       capacities, ", lanes ", plan.lanes, ", partitions ", plan.partitions, ", files ",
                       plan.files, ", jobs ", plan.jobs, ", work for ", plan.work_ms / 1000, " s, retention ",
                       plan.retention_ms / 1000, " s", plan.kafka ? ", on Kafka" : "",
+                      plan.browsers.empty() ? "" : ", with browsers",
                       plan.reordered_appends ? ", appends out of order" : "",
                       plan.reject_late ? ", late successes rejected" : "");
 }

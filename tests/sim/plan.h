@@ -38,8 +38,9 @@ enum class Profile : uint8_t {
   kAbsent,       // workers that stay away for minutes or for ever, slow appends
   kGone,         // files taken out of the zone, elections, slow appends
   kKafka,        // a log on several brokers, which come and go
+  kBrowsers,     // browsers die, hang, flap, cannot be started
 };
-inline constexpr size_t kProfiles = 21;
+inline constexpr size_t kProfiles = 22;
 std::string_view ProfileName(Profile profile);
 std::optional<Profile> ProfileNamed(std::string_view name);
 // The seed of this profile with this number.
@@ -62,6 +63,13 @@ struct Rates {
   uint32_t late_append = 0;
   uint32_t leaders_away = 0;  // on Kafka: a broker goes, and a part of the partitions get another leader
   uint32_t clock_step = 0;
+  uint32_t browser_killed = 0;
+  uint32_t browser_hung = 0;
+  uint32_t browser_flaps = 0;    // dies again and again
+  uint32_t browser_away = 0;     // dies, and is back about when its timeout ends
+  uint32_t browser_dropped = 0;  // the connection to it
+  uint32_t browser_starts_fail = 0;
+  uint32_t browser_untold = 0;  // what its worker says of it is lost for a while
   uint32_t garbage = 0;
   // Per mille of the calls they concern.
   uint32_t reply_lost = 0;
@@ -83,6 +91,8 @@ struct Plan {
   uint64_t seed = 0;
   Profile profile = Profile::kHealthy;
   std::vector<uint32_t> capacities;  // of the workers
+  std::vector<bool> browsers;        // which of them have one; empty: nobody, and no task needs one
+  bool files_need_browser = false;
   uint32_t lanes = 4;
   bool lanes_grow = false;  // when workers outnumber them
   uint32_t LanesAtMost() const {

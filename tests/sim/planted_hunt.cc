@@ -42,6 +42,10 @@ constexpr std::pair<planted::Bug, Profile> kUsually[] = {
     {planted::kCancelIgnored, Profile::kPauses},
     {planted::kW3ReleaseUnnoted, Profile::kLanes},
     {planted::kR1Instant, Profile::kAbsent},
+    {planted::kBrowserHoldsAll, Profile::kBrowsers},
+    {planted::kBrowserLossIgnored, Profile::kBrowsers},
+    {planted::kBrowserFailRetried, Profile::kBrowsers},
+    {planted::kBrowserSilenceMissed, Profile::kBrowsers},
 };
 
 // Written by the processes that hunt, read by the first.

@@ -31,6 +31,8 @@ void ReaperDriver::OnEvent(uint32_t, Offset, LogTime, const v1::Event& event, Fo
   if (verdict != FoldVerdict::kAccepted) return;
   if (event.has_worker_lost()) Says(event.worker_lost().worker());
   if (event.has_worker_returned()) Says(event.worker_returned().worker());
+  if (event.has_browser_lost()) Says(event.browser_lost().worker());
+  if (event.has_browser_returned()) Says(event.browser_returned().worker());
 }
 
 void ReaperDriver::OnHeartbeat(const Member& member) {
@@ -77,6 +79,8 @@ void ReaperDriver::Step() {
       if (event.has_worker_lost() && event.worker_lost().reason() == "silent") {
         witness_->OnSilenceSaid(event.worker_lost().worker(), world_->now() - proc_->in_touch_since);
       }
+      if (event.has_browser_lost())
+        witness_->OnBrowserLostSaid(event.browser_lost(), world_->now() - proc_->in_touch_since);
       records.push_back(fold::RecordOf(event, fold::PartitionOf(event, fold_.ledger().partitions())));
     }
     proc_->client->Append(std::move(records),

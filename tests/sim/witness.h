@@ -9,6 +9,7 @@
 #include "fleet/ids.h"
 #include "laneway/v1/event.pb.h"
 #include "laneway/v1/lane.pb.h"
+#include "worker/browser_state.h"
 #include "worker/executor.h"
 
 namespace laneway::sim {
@@ -36,6 +37,14 @@ class Witness {
   virtual void OnRename(std::string_view who, std::string_view from, std::string_view to, uint64_t inode) = 0;
   // A reaper has decided that a worker is silent.
   virtual void OnSilenceSaid(const std::string& worker, int64_t in_touch_for_ms) = 0;
+  // … or that its browser is lost.
+  virtual void OnBrowserLostSaid(const v1::BrowserLost& lost, int64_t in_touch_for_ms) = 0;
+  // A script that needs a browser starts; `told`: what its worker was told last.
+  virtual void OnBrowserScript(const WorkerId& worker, const v1::WorkPacket& packet,
+                               const worker::BrowserState& told) = 0;
+  // The browser that a script began with is over and its worker was told, and has decided what to do.
+  virtual void OnBrowserOver(const WorkerId& worker, const worker::AttemptKey& key, bool stopped) = 0;
+  virtual void OnBrowserRecycled(const WorkerId& worker) = 0;
 };
 
 }  // namespace laneway::sim

@@ -19,13 +19,14 @@ absl::Status MakeFolders(zone::Fs& fs, const std::string& path) {
 }  // namespace
 
 WorkerDriver::WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id,
-                           uint32_t capacity, std::function<void()> ended)
+                           uint32_t capacity, SimBrowser* browser, std::function<void()> ended)
     : world_(world),
       proc_(proc),
       clock_(clock),
       witness_(witness),
       id_(std::move(id)),
       capacity_(capacity),
+      machine_(browser),
       incarnation_(world->rng().MakeId<IncarnationId>()),
       fs_(world, proc, false, {},
           [witness, name = proc->name](std::string_view from, std::string_view to, uint64_t inode) {
@@ -65,6 +66,7 @@ absl::Status WorkerDriver::Start() {
   options.store = store_;
   options.incarnation = incarnation_;
   options.capacity = capacity_;
+  options.has_browser = machine_ != nullptr;
   if (world_->rng().Below(2) == 0)
     options.compact_notes_max = static_cast<uint64_t>(world_->rng().Between(5, 100));
   core_ = std::make_unique<worker::Worker>(options, std::move(opened->restored));
@@ -72,6 +74,11 @@ absl::Status WorkerDriver::Start() {
   for (Lane lane = 0; lane < world_->plan().LanesAtMost(); lane++)
     watched.push_back({log::Topic::kLanes, lane});
   watch_ = proc_->client->WatchPartitions(std::move(watched), [this] { WakeUp(); });
+  if (machine_ != nullptr) {
+    browser_ = std::make_unique<BrowserDriver>(world_, proc_, clock_, witness_, id_, machine_,
+                                               [this](BrowserNews news) { OnBrowserNews(std::move(news)); });
+    browser_->Begin();
+  }
   WakeUp();
   return absl::OkStatus();
 }
@@ -95,7 +102,7 @@ void WorkerDriver::Pass() {
   ReadControl();
   ReadLanes(now);
   StepAll(now);
-  if (core_->finished() && !std::exchange(end_told_, true)) world_->Post(proc_, 0, ended_);
+  if (core_->finished() && !std::exchange(end_told_, true)) End();
   const uint64_t timer = ++timer_;
   if (const auto next = core_->NextDeadline()) {
     world_->Post(proc_, std::clamp<int64_t>((*next - now.boot).count(), 1, 5000), [this, timer] {
@@ -183,6 +190,36 @@ void WorkerDriver::StepAll(worker::Now now) {
   }
   if (!core_->fatal().ok())
     world_->Fail("(g)", absl::StrCat(id_.name, " gave up: ", core_->fatal().ToString()));
+  if (browser_ && proc_->alive) AfterSteps();
+}
+
+void WorkerDriver::AfterSteps() {
+  for (const auto& [key, script] : scripts_) {
+    if (script->browser_generation == 0 || script->browser_generation > told_.over || script->over) continue;
+    witness_->OnBrowserOver(id_, key, script->stopped || script->goes_on);
+  }
+  if (core_->browser_use() == use_told_) return;
+  use_told_ = core_->browser_use();
+  browser_->OnUse(use_told_);
+}
+
+void WorkerDriver::End() {
+  if (!browser_) return world_->Post(proc_, 0, ended_);
+  browser_->Close([this] { world_->Post(proc_, 0, ended_); });
+}
+
+void WorkerDriver::OnBrowserNews(BrowserNews news) {
+  news_.push_back(std::move(news));
+  world_->Post(proc_, world_->rng().Delay(3, 100), [this] {
+    const BrowserNews next = std::move(news_.front());
+    news_.pop_front();
+    for (const std::string& line : next.lines)
+      world_->Tell(HashBytes(line), [&] { return absl::StrCat(id_.name, ": ", line); });
+    if (!next.state) return;
+    told_ = *next.state;
+    core_->OnBrowser(told_);
+    Pass();
+  });
 }
 
 bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
@@ -194,6 +231,7 @@ bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
   for (const worker::Stop& stop : out.stops) {
     const auto found = scripts_.find(stop.key);
     if (found == scripts_.end()) continue;
+    found->second->stopped = true;
     worker::Ended ended;
     ended.key = stop.key;
     ended.ending = v1::STOPPED;
@@ -203,6 +241,7 @@ bool WorkerDriver::CarryOut(worker::Commands& out, worker::Now now) {
   bool refused = false;
   for (const worker::Run& run : out.runs) refused = !StartAttempt(run, now) || refused;
   for (const v1::Heartbeat& beat : out.heartbeats) SendHeartbeat(beat);
+  for (const v1::BrowserHealth& health : out.browser_health) SendBrowserHealth(health);
   for (const worker::Line& line : out.lines) {
     world_->Tell(HashBytes(line.text), [&] {
       return absl::StrCat(
@@ -239,6 +278,21 @@ void WorkerDriver::SendHeartbeat(const v1::Heartbeat& beat) {
   });
 }
 
+void WorkerDriver::SendBrowserHealth(const v1::BrowserHealth& health) {
+  const auto answered = [this](const absl::Status& status) {
+    world_->Post(proc_, world_->rng().Delay(1, 30), [this, status] {
+      core_->OnBrowserHealthAnswered(status, Time());
+      Pass();
+    });
+  };
+  if (machine_->health_lost()) return answered(absl::UnknownError("simulated: lost on its way"));
+  std::vector<log::NewRecord> records;
+  records.push_back(worker::BrowserHealthRecord(health, 1));
+  proc_->client->Append(std::move(records), [answered](const absl::Status& status, std::span<const Offset>) {
+    answered(status);
+  });
+}
+
 // ---- scripts
 
 bool WorkerDriver::StartAttempt(const worker::Run& run, worker::Now now) {
@@ -255,6 +309,11 @@ bool WorkerDriver::StartAttempt(const worker::Run& run, worker::Now now) {
   const Witness::Script how = witness_->OnScriptStart(id_, incarnation_, store_, *run.packet);
   auto script = std::make_shared<Script>();
   script->key = run.key;
+  if (run.packet->spec().needs_browser()) {
+    witness_->OnBrowserScript(id_, *run.packet, told_);
+    script->browser_generation = told_.generation;
+    script->goes_on = run.packet->spec().on_browser_loss() == v1::CONTINUE_TASK;
+  }
   scripts_[run.key] = script;
   Deliver(worker::Started{run.key, static_cast<int32_t>(world_->rng().Between(2, 30000)), 1});
   worker::Ended ended;

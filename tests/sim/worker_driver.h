@@ -6,12 +6,14 @@
 // Threads:    one.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "log/store_then_log.h"
+#include "sim/browser_driver.h"
 #include "sim/witness.h"
 #include "sim/world.h"
 #include "worker/attempt_folders.h"
@@ -23,7 +25,7 @@ namespace laneway::sim {
 class WorkerDriver {
  public:
   WorkerDriver(World* world, ProcRef proc, const HostClock* clock, Witness* witness, WorkerId id,
-               uint32_t capacity, std::function<void()> ended);
+               uint32_t capacity, SimBrowser* browser, std::function<void()> ended);
   absl::Status Start();
   // `ended` is called when all is reported and the process may end.
   void BeginShutdown(worker::Shutdown mode);
@@ -39,6 +41,9 @@ class WorkerDriver {
  private:
   struct Script {
     worker::AttemptKey key;
+    uint32_t browser_generation = 0;  // what it began with; 0: it needs none
+    bool goes_on = false;             // without the browser that it began with
+    bool stopped = false;             // it was told to stop
     bool over = false;
   };
   worker::Now Time() const;
@@ -51,6 +56,10 @@ class WorkerDriver {
   bool CarryOut(worker::Commands& out, worker::Now now);
   void SendCommit(const worker::Commit& commit);
   void SendHeartbeat(const v1::Heartbeat& beat);
+  void SendBrowserHealth(const v1::BrowserHealth& health);
+  void OnBrowserNews(BrowserNews news);
+  void AfterSteps();
+  void End();
   bool StartAttempt(const worker::Run& run, worker::Now now);
   void EndScript(const std::shared_ptr<Script>& script, worker::Ended ended);
   void Deliver(worker::ExecutorEvent event);
@@ -61,6 +70,7 @@ class WorkerDriver {
   Witness* witness_;
   WorkerId id_;
   uint32_t capacity_;
+  SimBrowser* const machine_;  // may be null
   IncarnationId incarnation_;
   StoreId store_;
   ProcFs fs_;
@@ -77,6 +87,10 @@ class WorkerDriver {
   uint64_t timer_ = 0;
   std::map<worker::AttemptKey, std::shared_ptr<Script>> scripts_;
   worker::AttemptFolders folders_{&fs_, id_};
+  std::unique_ptr<BrowserDriver> browser_;
+  std::deque<BrowserNews> news_;
+  worker::BrowserState told_;
+  worker::BrowserUse use_told_;
 };
 
 }  // namespace laneway::sim

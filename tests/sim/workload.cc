@@ -231,6 +231,11 @@ void Workload::StartJobAt(int64_t time, int number) {
     if (rng.Below(3) == 0) spec.add_resources("one");
     if (rng.Below(4) == 0) spec.set_ordering_key(absl::StrCat("agency", rng.Below(2)));
     if (world_->plan().reject_late) spec.set_late_success(v1::REJECT);
+    if (!world_->plan().browsers.empty() && rng.Below(3) != 0) {
+      constexpr v1::OnBrowserLoss kPolicies[] = {v1::RETRY_TASK, v1::CONTINUE_TASK, v1::FAIL_TASK};
+      spec.set_needs_browser(true);
+      spec.set_on_browser_loss(kPolicies[rng.Below(3)]);
+    }
     const auto phases = rng.Between(1, 3);
     for (int64_t phase = 0; phase < phases; phase++) {
       job.add_phases(absl::StrCat("phase", phase));

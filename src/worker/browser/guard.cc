@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "fleet/planted.h"
 
 namespace laneway::worker {
 
@@ -310,6 +311,7 @@ void BrowserGuard::AskAnew(Millis now) {
 
 void BrowserGuard::StepUp(Millis now) {
   if (asked_) {
+    if (LANEWAY_PLANTED(kBrowserHangMissed)) return;
     const Millis waited = now - asked_->at;
     if (!proven() && waited >= Patience()) return AskAnew(now);
     if (waited >= Patience() + limits_.hang_patience) return GiveUp("it does not answer", now);
@@ -351,7 +353,8 @@ void BrowserGuard::StepRecycle(Millis now) {
     state_changed_ = true;
     return;
   }
-  if (used_.users > 0 || used_.seen != seq_ || state_changed_) return;
+  const bool in_use = used_.users > 0 || used_.seen != seq_ || state_changed_;
+  if (in_use && !LANEWAY_PLANTED(kBrowserRecycledInUse)) return;
   Say(absl::StrCat("Browser Recycled ", Name(), " (", recycle_, ")"));
   memory_kib_ = 0;
   Unconnected(absl::StrCat("recycled: ", recycle_));

@@ -41,7 +41,7 @@ class Model {
       }
     }
     if (std::holds_alternative<BrowserBeat>(last) && new_browser_beat && in_touch && browser_lost &&
-        connected && !removed) {
+        connected && !removed && browser_judged > fold_browser_judged) {
       want.push_back({Kind::kBrowserReturned, worker_, browser_incarnation, browser_judged, ""});
     }
     if (!std::holds_alternative<Tick>(last) || !in_touch || !mentioned || removed) return want;
@@ -52,10 +52,12 @@ class Model {
       want.push_back({Kind::kWorkerLost, worker_, incarnation, judged, leaving ? "left" : "silent"});
     }
     if (lost || leaving || !has_browser || browser_judged == 0 || SaidLately(browser_said, 60s)) return want;
-    if (browser_lost && connected)
+    if (browser_lost && connected && browser_judged > fold_browser_judged)
       want.push_back({Kind::kBrowserReturned, worker_, browser_incarnation, browser_judged, ""});
-    if (!browser_lost && !connected && now_ - browser_since >= 60s && now_ - touch_since >= 60s) {
-      want.push_back({Kind::kBrowserLost, worker_, browser_incarnation, browser_judged, "browser_away"});
+    const LogTime quiet_since = connected ? browser_heard : browser_since;
+    if (!browser_lost && now_ - quiet_since >= 60s && now_ - touch_since >= 60s) {
+      want.push_back({Kind::kBrowserLost, worker_, browser_incarnation, browser_judged,
+                      connected ? "browser_silent" : "browser_away"});
     }
     return want;
   }
@@ -76,7 +78,7 @@ class Model {
       Mention(at);
       if (beat->offset >= judged) {
         if (beat->has_browser && (!has_browser || (judged > 0 && incarnation != beat->incarnation)))
-          browser_since = at;
+          browser_since = browser_heard = at;
         incarnation = beat->incarnation;
         judged = beat->offset + 1;
         polls = beat->lane_poll_age < 30s;
@@ -95,6 +97,7 @@ class Model {
           browser_since = at;
           if (!browser_lost) browser_said.reset();
         }
+        browser_heard = at;
         browser_incarnation = beat->incarnation;
         browser_judged = beat->offset + 1;
         connected = beat->connected;
@@ -104,12 +107,13 @@ class Model {
     if (const auto* says = std::get_if<FoldSays>(&step.signal); says != nullptr && says->worker == worker_) {
       Mention(at);
       if (lost != says->lost) said.reset();
-      if (lost && !says->lost) sign_at = browser_since = at;
+      if (lost && !says->lost) sign_at = browser_since = browser_heard = at;
       if (browser_lost != says->browser_lost) browser_said.reset();
-      if (browser_lost && !says->browser_lost) browser_since = at;
+      if (browser_lost && !says->browser_lost) browser_since = browser_heard = at;
       lost = says->lost;
       browser_lost = says->browser_lost;
       fold_judged = says->judged;
+      fold_browser_judged = says->browser_judged;
     }
     if (const auto* known = std::get_if<Known>(&step.signal); known != nullptr && known->worker == worker_) {
       Mention(at);
@@ -133,9 +137,9 @@ class Model {
   bool in_touch = false, mentioned = false, removed = false, lost = false, browser_lost = false;
   bool polls = true, leaving = false, has_browser = false, connected = false, new_beat = false,
        new_browser_beat = false;
-  uint64_t judged = 0, browser_judged = 0, fold_judged = 0;
+  uint64_t judged = 0, browser_judged = 0, fold_judged = 0, fold_browser_judged = 0;
   IncarnationId incarnation, browser_incarnation;
-  LogTime touch_since, sign_at, beat_at, browser_since;
+  LogTime touch_since, sign_at, beat_at, browser_since, browser_heard;
   std::optional<LogTime> said, browser_said;
 };
 
@@ -275,6 +279,7 @@ TEST(LivenessEnumeration, ABrowser) {
                    {Tick{}, 29s},
                    {Tick{}, 60s},
                    {Fold(false, true), 0s},
+                   {BrowserLostSays(12), 0s},
                    {Fold(true, false), 0s},
                    {Fold(false, false), 0s}},
                   {kDtf01}, 5);

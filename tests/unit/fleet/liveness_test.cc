@@ -185,6 +185,54 @@ TEST(LivenessTest, ABrowserThatStaysAwayIsToldApartFromItsWorker) {
   });
 }
 
+TEST(LivenessTest, ABrowserThatNobodySpeaksOfAnyMoreIsLost) {
+  Check({
+      {"in touch", 0s, CaughtUp{}, {}},
+      {"a worker with a browser", 0s, WithBrowser(0), {}},
+      {"it is there", 1s, Browser(0, true), {}},
+      {"its worker lives", 25s, WithBrowser(1), {}},
+      {"it is spoken of", 30s, Browser(1, true), {}},
+      {"its worker lives", 50s, WithBrowser(2), {}},
+      {"its worker lives", 75s, WithBrowser(3), {}},
+      {"silence counts from the last word", 89s, Tick{}, {}},
+      {"for a browser's timeout", 90s, Tick{}, {BrowserIs(Kind::kBrowserLost, 2, "browser_silent")}},
+      {"the fold agrees: it names what was judged", 91s, BrowserLostSays(2), {}},
+      {"that word, read again, is no return", 92s, Browser(1, true), {}},
+      {"nor an older one", 93s, Browser(0, true), {}},
+      {"nor the passing of time", 94s, Tick{}, {}},
+      {"its worker lives", 100s, WithBrowser(4), {}},
+      {"a later word that says it is away is none", 110s, Browser(2, false), {}},
+      {"a later one that says it is there is",
+       115s,
+       Browser(3, true),
+       {BrowserIs(Kind::kBrowserReturned, 4)}},
+      {"the fold agrees", 116s, Fold(false, false), {}},
+      {"its worker lives", 125s, WithBrowser(5), {}},
+      {"its worker lives", 150s, WithBrowser(6), {}},
+      {"its worker lives", 170s, WithBrowser(7), {}},
+      {"a full timeout since the fold's word", 175s, Tick{}, {}},
+      {"silent again", 176s, Tick{}, {BrowserIs(Kind::kBrowserLost, 4, "browser_silent")}},
+  });
+}
+
+TEST(LivenessTest, SilenceOfABrowserCountsOnlyWhileTheReaperCouldHear) {  // invariant 1
+  Check({
+      {"in touch", 0s, CaughtUp{}, {}},
+      {"a worker with a browser", 0s, WithBrowser(0), {}},
+      {"it is there", 0s, Browser(0, true), {}},
+      {"the reaper loses touch", 10s, LostTouch{}, {}},
+      {"back after more than a browser's timeout", 75s, CaughtUp{}, {}},
+      {"the worker lives", 76s, WithBrowser(1), {}},
+      {"it lives", 100s, WithBrowser(2), {}},
+      {"it lives", 125s, WithBrowser(3), {}},
+      {"a full timeout again", 134s, Tick{}, {}},
+      {"and then it is lost", 135s, Tick{}, {BrowserIs(Kind::kBrowserLost, 1, "browser_silent")}},
+      {"a word comes before the fold agrees", 136s, Browser(1, true), {}},
+      {"the fold agrees on what was judged before it", 137s, BrowserLostSays(1), {}},
+      {"so it is back as soon as anybody looks", 137s, Tick{}, {BrowserIs(Kind::kBrowserReturned, 2)}},
+  });
+}
+
 TEST(LivenessTest, VerdictsOfOneTickComeByName) {
   Liveness liveness(kLimits);
   liveness.Step(CaughtUp{}, At(0s));

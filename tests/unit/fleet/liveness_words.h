@@ -40,9 +40,10 @@ inline Verdict Lost(uint64_t judged, const char* reason = "silent", IncarnationI
 inline Verdict Returned(uint64_t judged, IncarnationId incarnation = kFirst) {
   return {Kind::kWorkerReturned, kDtf01, incarnation, judged, ""};
 }
-inline Verdict BrowserIs(Kind kind, uint64_t judged) {
-  return {kind, kDtf01, kFirst, judged, kind == Kind::kBrowserLost ? "browser_away" : ""};
+inline Verdict BrowserIs(Kind kind, uint64_t judged, const char* reason = "browser_away") {
+  return {kind, kDtf01, kFirst, judged, kind == Kind::kBrowserLost ? reason : ""};
 }
+inline FoldSays BrowserLostSays(uint64_t judged) { return {kDtf01, false, true, 0, {}, judged}; }
 inline FoldSays Fold(bool lost, bool browser_lost = false) { return {kDtf01, lost, browser_lost}; }
 
 }  // namespace laneway

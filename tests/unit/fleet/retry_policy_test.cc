@@ -126,6 +126,21 @@ TEST(RetryPolicyTest,
   }
 }
 
+TEST(RetryPolicyTest, WhatIsToFailWithItsBrowserIsDeadAtOnceAndOnlyThen) {
+  v1::JobSpec spec = MakeSpec(9, 9);
+  for (const v1::OnBrowserLoss policy : {v1::RETRY_TASK, v1::CONTINUE_TASK}) {
+    spec.set_on_browser_loss(policy);
+    EXPECT_EQ(AfterFailure(spec, v1::BROWSER_GONE, 0, 1).decision, RetryDecision::kRetry) << policy;
+    EXPECT_EQ(AfterFailure(spec, v1::BROWSER_GONE, 0, 1).delay, Millis(0)) << policy;
+    EXPECT_EQ(AfterFailure(spec, v1::BROWSER_GONE, 0, 9).decision, RetryDecision::kDead) << policy;
+  }
+  spec.set_on_browser_loss(v1::FAIL_TASK);
+  EXPECT_EQ(AfterFailure(spec, v1::BROWSER_GONE, 0, 1).decision, RetryDecision::kDead);
+  EXPECT_EQ(AfterFailure(spec, v1::INTERRUPTED, 0, 1).decision, RetryDecision::kRetry)
+      << "its worker died, not its browser";
+  EXPECT_EQ(AfterFailure(spec, v1::EXIT_CODE, 1, 0).decision, RetryDecision::kRetry);
+}
+
 TEST(RetryPolicyTest, ATaskThatTakesDownMaxLossesWorkersIsPoison) {
   EXPECT_EQ(AfterLoss(MakeSpec(3, 2), 1).decision, RetryDecision::kRetry);
   EXPECT_EQ(AfterLoss(MakeSpec(3, 2), 1).delay, Millis(0));

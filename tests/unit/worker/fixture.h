@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "worker/notes.h"
@@ -53,6 +54,7 @@ class Rig {
     worker->SetLanes(owned);
     running.clear();
     pending.reset();
+    health_out = false;
     auto_beat = true;
     Pump();
   }
@@ -75,6 +77,7 @@ class Rig {
       }
     }
     StepOnce();
+    if (std::exchange(health_out, false)) worker->OnBrowserHealthAnswered(absl::OkStatus(), now);
     while (auto_beat && !beats_out.empty()) {
       beats_out.clear();
       worker->OnHeartbeatAnswered(absl::OkStatus(), now);
@@ -94,6 +97,10 @@ class Rig {
     for (auto& beat : out.heartbeats) {
       beats.push_back(beat);
       beats_out.push_back(beat);
+    }
+    for (auto& health : out.browser_health) {
+      healths.push_back(health);
+      health_out = true;
     }
     for (auto& line : out.lines) lines.push_back(line.text);
     for (auto& alert : out.alerts) alerts.push_back(alert);
@@ -217,6 +224,8 @@ class Rig {
   std::vector<Stop> stops;
   std::vector<v1::Heartbeat> beats;
   std::vector<v1::Heartbeat> beats_out;
+  std::vector<v1::BrowserHealth> healths;
+  bool health_out = false;
   std::vector<std::string> lines;
   std::vector<v1::Alert> alerts;
   std::vector<ChildNote> children;
