@@ -234,7 +234,12 @@ void Worker::SetLanes(std::span<const Lane> owned) {
       state.at_end = false;
     }
   }
-  for (const Lane lane : owned) lanes_[lane].owned = true;
+  for (const Lane lane : owned) {
+    LaneState& state = lanes_[lane];
+    if (std::exchange(state.owned, true) || !state.released) continue;
+    state.released = false;  // when it is taken away again, a mark of its own says so
+    state.dirty = true;
+  }
   for (auto& [lane, state] : lanes_) UpdateReading(state);
 }
 

@@ -67,6 +67,26 @@ TEST(WorkerLifeTest, RuleP2ALaneIsReadUpToItsHandoverMark) {
   EXPECT_THAT(rig.runs, SizeIs(3));
 }
 
+TEST(WorkerLifeTest, RuleP2ALaneGivenBackAndTakenAwayAtOnceIsReadUpToItsNewMark) {
+  Rig rig(4);
+  rig.Handover("DTF-02");
+  rig.Settle();
+  rig.worker->SetLanes({});
+  rig.Settle();
+  const Lane back[] = {Rig::kLane};
+  rig.worker->SetLanes(back);
+  rig.worker->SetLanes({});  // before what was sent meanwhile can be read
+  rig.Settle();
+  rig.Send(Key(1, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, ElementsAre(Key(1, 1))) << "the old mark is not the one of this time";
+  rig.Handover("DTF-02");
+  rig.Settle();
+  rig.Send(Key(2, 1));
+  rig.Settle();
+  EXPECT_THAT(rig.runs, SizeIs(1));
+}
+
 TEST(WorkerLifeTest, RuleW2HeartbeatsTellWhatIsHeldAndOnlyDurablePositions) {
   Rig rig;
   rig.options.queue_patience = Millis(100000);
