@@ -48,7 +48,8 @@ void FleetApi::Begin() {
 }
 
 void FleetApi::Stop() {
-  state_->ports.loop->Call([this] { state_->feed.Close(); });
+  // A start that failed early has no loop yet, and nobody but us.
+  state_->begun ? void(state_->ports.loop->Call([this] { state_->feed.Close(); })) : state_->feed.Close();
   state_->work.Stop();
   state_->work.Join();
 }

@@ -306,7 +306,8 @@ void Node::StopWorkers(Millis drain_timeout) {
     });
     done.get_future().wait();
     if (browsers_) browsers_->Stop(kBrowserPatience);
-    // Each tells the other: first the workers tell nothing more, then the browsers are gone, then the workers.
+    // Each tells the other: first the workers tell nothing more, then the browsers are gone, then the
+    // workers.
     worker_loop_.Call([this] { workers_->OnBrowserUse(nullptr); });
     browsers_.reset();
     worker_loop_.Call([this] { workers_.reset(); });

@@ -298,8 +298,8 @@ void BrowserGuard::StepAttaching(Millis now) {
   attach_out_ = out_.attach = true;
 }
 
-// A browser that has only just started may take a question and never answer it: it is asked again over another
-// connection, until the time for its start is over.
+// A browser that has only just started may take a question and never answer it: it is asked again over
+// another connection, until the time for its start is over.
 void BrowserGuard::AskAnew(Millis now) {
   asked_.reset();
   out_.detach = true;

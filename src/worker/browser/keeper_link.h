@@ -6,8 +6,8 @@
 //             launched browser by one BrowserExited.
 // Promises:   (1) a browser of an earlier process of this worker that still runs, on the same profile and
 //             with the same arguments, is adopted, any other of this profile is ended first; (2) what a
-//             killed keeper left is stopped, a keeper that does not answer is killed, before another browser starts; (3) a profile or port that
-//             somebody else has is an error that names who.
+//             killed keeper left is stopped, a keeper that does not answer is killed, before another browser
+//             starts; (3) a profile or port that somebody else has is an error that names who.
 // Threads:    the loop's.
 #pragma once
 
