@@ -249,7 +249,8 @@ FoldVerdict Ledger::Failed(Now& now, const v1::Event& event) {
   if (answer.decision == RetryDecision::kDead) {
     Die(now, job, event.task(), held);
   } else {
-    BackToPending(now, job, event.task(), now.time + answer.delay, held);
+    const LogTime due = CountsAsLoss(failed.ending()) ? KeptPlace(now, task) : now.time + answer.delay;
+    BackToPending(now, job, event.task(), due, held);
   }
   return FoldVerdict::kAccepted;
 }
@@ -263,7 +264,7 @@ FoldVerdict Ledger::Released(Now& now, const v1::Event& event) {
              event.task_released().reason());
   if (LANEWAY_PLANTED(kL1ReleaseKeepsAttempt)) spot.task->attempt--;
   // rule L1: under the next number; counts towards nothing
-  BackToPending(now, *spot.job, event.task(), now.time, held);
+  BackToPending(now, *spot.job, event.task(), KeptPlace(now, *spot.task), held);
   return FoldVerdict::kAccepted;
 }
 
@@ -280,7 +281,7 @@ FoldVerdict Ledger::Republished(Now& now, const v1::Event& event) {
   EndAttempt(now, task, task.attempt, "republished", v1::ENDING_UNSPECIFIED, 0,
              event.task_republished().reason());
   if (!started) {  // rule L1: losses of attempts that never started count towards nothing
-    BackToPending(now, job, event.task(), now.time, held);
+    BackToPending(now, job, event.task(), KeptPlace(now, task), held);
     return FoldVerdict::kAccepted;
   }
   task.losses++;
@@ -291,7 +292,7 @@ FoldVerdict Ledger::Republished(Now& now, const v1::Event& event) {
   if (answer.decision == RetryDecision::kDead) {
     Die(now, job, event.task(), held);
   } else {
-    BackToPending(now, job, event.task(), now.time + answer.delay, held);
+    BackToPending(now, job, event.task(), KeptPlace(now, task), held);
   }
   return FoldVerdict::kAccepted;
 }

@@ -227,6 +227,7 @@ class Ledger {
   void EndAttempt(Now& now, Task& task, uint32_t attempt, std::string_view outcome, v1::Ending ending,
                   int32_t exit_code, std::string_view message);
   void LetGo(Job& job, Task& task, uint32_t n);
+  static LogTime KeptPlace(const Now& now, const Task& task);
   void BackToPending(Now& now, Job& job, uint32_t n, LogTime due, const Change& held);
   void Die(Now& now, Job& job, uint32_t n, const Change& held);
   void FinishTask(Now& now, Job& job, uint32_t n, TaskState state, const Change& held);

@@ -53,6 +53,9 @@ void Ledger::LetGo(Job& job, Task& task, uint32_t n) {
   if (IsHeld(task.state)) held_[task.worker].erase({job.id, n});
 }
 
+// A task that was lost or handed back is not to blame: it keeps its place among those that wait.
+LogTime Ledger::KeptPlace(const Now& now, const Task& task) { return std::min(task.due, now.time); }
+
 // Rule L1: every return to PENDING takes the next attempt number.
 void Ledger::BackToPending(Now& now, Job& job, uint32_t n, LogTime due, const Change& held) {
   Task& task = job.tasks[n - 1];

@@ -160,6 +160,26 @@ TEST(LedgerJobsTest, SubmissionsThatCannotBeLivedWithAreRefusedWhole) {
   Proves(rows, {});
 }
 
+TEST(LedgerJobsTest, WhatIsLostOrHandedBackKeepsItsPlace) {
+  Fold fold;
+  fold.Take(Submit(kJob, {.max_attempts = 3, .max_losses = 9}));
+  const LogTime first = fold.TaskOf().due;
+  fold.Take(Assign(1, kOne));
+  fold.Take(Release(1, kOne));
+  EXPECT_EQ(fold.TaskOf().due, first) << "handed back";
+  fold.Take(Assign(2, kOne));
+  fold.Take(Republish(2, kOne));
+  EXPECT_EQ(fold.TaskOf().due, first) << "taken from a worker that had not started it";
+  fold.Take(Assign(3, kOne));
+  fold.Take(Start(3, kOne));
+  fold.Take(Republish(3, kOne));
+  EXPECT_EQ(fold.TaskOf().due, first) << "lost with its worker: those that came later do not go first";
+  fold.Take(Assign(4, kOne));
+  fold.Take(Start(4, kOne));
+  fold.Take(Fail(4, kOne, v1::BROWSER_GONE));
+  EXPECT_EQ(fold.TaskOf().due, first) << "or with its browser";
+}
+
 TEST(LedgerJobsTest, TheFoldItselfDerivesRetriesAndPoison) {
   Fold fold;
   fold.Take(Submit(kJob, {.max_attempts = 3, .max_losses = 2}));
