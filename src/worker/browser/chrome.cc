@@ -104,6 +104,8 @@ std::vector<std::string> ChromeArguments(const ChromeFacts& facts) {
       "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows",
       "--disable-renderer-backgrounding"};
   if (!facts.display && !HasArgument(facts.more, "--headless")) arguments.push_back("--headless=new");
+  // Without a display a GPU is imitated, at more processor time than all else takes.
+  if (!facts.display) arguments.push_back("--disable-gpu");
   if (facts.shared_memory_kib < kSharedMemoryWantedKib) arguments.push_back("--disable-dev-shm-usage");
   arguments.insert(arguments.end(), facts.more.begin(), facts.more.end());
   return arguments;
