@@ -194,11 +194,9 @@ void Keeper::Accept() {
   socklen_t size = sizeof peer;
   const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
   if (!known || worker_ >= 0) {  // it has one, who lives: the kernel closes a dead one's socket
-    const char busy[] = "busy\n";
-    if (known && send(fd, busy, sizeof busy - 1, MSG_NOSIGNAL) < 0)
-      close(fd);
-    else
-      close(fd);
+    constexpr std::string_view kBusy = "busy\n";
+    if (known) (void)send(fd, kBusy.data(), kBusy.size(), MSG_NOSIGNAL);
+    close(fd);
     return;
   }
   worker_ = fd;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -276,7 +277,8 @@ void KeeperLink::Hear(std::string_view line) {
            true);
     return;
   }
-  if (words[0] == "cannot" && launching_) return Failed(std::string(line.substr(7)), true);
+  if (words[0] == "cannot" && launching_)
+    return Failed(std::string(line.substr(std::min<size_t>(7, line.size()))), true);
   if (words[0] != "ended") return;
   if (launching_) {  // a former one is gone now
     Close();
