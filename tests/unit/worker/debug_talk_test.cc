@@ -10,9 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr char kVersion[] =
-    R"({"Browser":"HeadlessChrome/156.0.8078.108",)"
-    R"("webSocketDebuggerUrl":"ws://127.0.0.1:9222/devtools/browser/b047"})";
+constexpr char kVersion[] = R"({"Browser":"HeadlessChrome/156.0.8078.108",)"
+                            R"("webSocketDebuggerUrl":"ws://127.0.0.1:9222/devtools/browser/b047"})";
 
 TEST(DebugTalkTest, TheVersionNamesTheBrowserAndItsPath) {
   const auto version = ParseDebugVersion(kVersion);
