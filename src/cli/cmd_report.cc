@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/brokers.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/up.h"
@@ -25,8 +26,6 @@
 
 namespace laneway::cli {
 namespace {
-
-constexpr std::chrono::seconds kPatience{15};
 
 struct Period {
   std::string since;
@@ -102,25 +101,6 @@ std::unique_ptr<log::Log> OpenFolder(const std::string& data, int* code) {
   return nullptr;
 }
 
-std::unique_ptr<log::Log> OpenKafka(const v1::LogConfig& config, int* code) {
-  *code = kUsage;
-  if (config.brokers().empty()) {
-    Complain("no brokers: give --brokers HOST:PORT, or log.brokers in the configuration");
-    return nullptr;
-  }
-  auto log = log::KafkaLog::Open(node::KafkaOptionsOf(config, "report"));
-  if (!log.ok()) {
-    Complain(std::string(log.status().message()));
-    return nullptr;
-  }
-  *code = kUnreachable;
-  if (const absl::Status reached = (*log)->Reach(kPatience); !reached.ok()) {
-    Complain(std::string(reached.message()));
-    return nullptr;
-  }
-  return *std::move(log);
-}
-
 class Runs {
  public:
   Runs(const v1::LogConfig& config, bool keep_inputs) : config_(config), keep_inputs_(keep_inputs) {}
@@ -133,7 +113,8 @@ class Runs {
     v1::LogConfig config = config_;
     if (place.kafka) config.set_prefix(place.prefix);
     int code = kDone;
-    const auto log = place.kafka ? OpenKafka(config, &code) : OpenFolder(place.data, &code);
+    const std::unique_ptr<log::Log> log =
+        place.kafka ? ReachBrokers(config, "report", &code) : OpenFolder(place.data, &code);
     if (!log) return code;
     const std::string where = place.kafka ? absl::StrCat("Kafka, topics ", place.prefix, "*") : place.data;
     auto figures = report::ReadLog(*log, options);

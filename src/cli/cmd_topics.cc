@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "cli/brokers.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/up.h"
@@ -11,8 +12,6 @@
 namespace laneway::cli {
 namespace {
 
-constexpr std::chrono::seconds kPatience{15};
-
 // What is wrong goes to stderr; its exit code comes back in `code`.
 std::unique_ptr<log::KafkaLog> Connect(UpOptions& options, v1::LogConfig* config, int* code) {
   Translate(options);
@@ -20,22 +19,7 @@ std::unique_ptr<log::KafkaLog> Connect(UpOptions& options, v1::LogConfig* config
   *code = kUsage;
   if (!loaded) return nullptr;
   *config = loaded->values.log();
-  if (config->brokers().empty()) {
-    Complain("no brokers: give --brokers HOST:PORT, or log.brokers in the configuration");
-    return nullptr;
-  }
-  auto log = log::KafkaLog::Open(node::KafkaOptionsOf(node::Resolved(*config, loaded->kafka), "topics"));
-  if (!log.ok()) {
-    Complain(std::string(log.status().message()));
-    return nullptr;
-  }
-  *code = kUnreachable;
-  if (const absl::Status reached = (*log)->Reach(kPatience); !reached.ok()) {
-    Complain(std::string(reached.message()));
-    return nullptr;
-  }
-  *code = kDone;
-  return std::move(*log);
+  return ReachBrokers(node::Resolved(*config, loaded->kafka), "topics", code);
 }
 
 std::string NameOf(const v1::LogConfig& config, log::Topic topic) {
