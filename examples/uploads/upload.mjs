@@ -3,7 +3,8 @@
 //
 //   node upload.mjs TIMESHEET.csv       UPLOAD_URL, UPLOAD_PASSWORD: the site. LANEWAY_BROWSER_URL: the browser's debugging address
 //
-// Logs in only when the site asks for it: the browser keeps the session. Closes its own page, never the browser.
+// Logs in only when the site asks for it: the browser keeps the session. Works in the tab that is open, and leaves it open: a new one
+// for each upload costs a process of the browser each time.
 // Exit 0: uploaded. 65: the site refuses the file. 75: the site cannot be reached. 1: anything else, for example that the browser went away.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -77,13 +78,10 @@ async function main() {
   const path = lastArgument();
   const file = { name: basename(path.toString()), mimeType: 'text/csv', buffer: readFileSync(path) };
   const browser = await chromium.connectOverCDP(browserUrl);
-  const page = await browser.contexts()[0].newPage();
-  try {
-    page.setDefaultTimeout(STEP_MS);
-    await upload(page, file);
-  } finally {
-    await page.close().catch(() => {}); // with the browser gone it is closed
-  }
+  const [context] = browser.contexts();
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(STEP_MS);
+  await upload(page, file);
 }
 
 main().then(() => process.exit(0), (error) => {

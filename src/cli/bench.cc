@@ -18,6 +18,8 @@ int RunBench(const BenchOptions& options) {
   wanted.tasks_per_job = options.tasks_per_job;
   wanted.count = options.count;
   wanted.per_second = options.rate;
+  wanted.warm_up = options.warm_up;
+  wanted.settings = options.set;
   wanted.progress = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   using Measure = absl::StatusOr<std::string> (*)(const measure::MeasureOptions&);
   const std::map<std::string, Measure> kinds = {{"tasks", measure::MeasureTasks},

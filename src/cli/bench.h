@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace laneway::cli {
 
@@ -13,6 +14,8 @@ struct BenchOptions {
   uint32_t capacity = 0;       // slots of each worker; 0: the kind's own
   uint32_t tasks_per_job = 1;  // tasks
   uint32_t rate = 200;         // latency: submissions a second
+  uint32_t warm_up = 5000;     // with brokers: tasks before the first that counts
+  std::vector<std::string> set;  // SECTION.FIELD=VALUE
   std::string data;
   std::string brokers;  // empty: a temporary folder
 };

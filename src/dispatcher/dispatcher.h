@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "dispatcher/commands.h"
+#include "fleet/hash_map.h"
 #include "fleet/ids.h"
 #include "fleet/lane_table.h"
 #include "fleet/ledger.h"
@@ -227,9 +228,9 @@ class Dispatcher {
 
   std::unique_ptr<Placement> placement_;
   LaneTable lanes_;
-  std::unordered_map<Awaited, LogTime, AwaitedHash> awaiting_;
-  std::unordered_map<TaskId, Journey> journeys_;
-  std::unordered_map<JobId, Departure> departures_;
+  HashMap<Awaited, LogTime, AwaitedHash> awaiting_;
+  HashMap<TaskId, Journey> journeys_;
+  HashMap<JobId, Departure> departures_;
   std::unordered_map<const v1::JobSpec*, std::pair<std::shared_ptr<const v1::JobSpec>, Needs>> needs_;
   std::vector<TaskId> dead_while_standby_;  // told as dead letters when it becomes active
   std::set<JobId> closed_since_look_;       // rule I1

@@ -349,8 +349,11 @@ void Dispatcher::MaybeOpenPhase(const Job& job, LogTime now, Commands* out) {
 // What has waited too long for an answer is decided again, from the state of its job.
 void Dispatcher::Sweep(LogTime now, Commands* out) {
   std::set<TaskId> again;
-  for (const auto& [awaited, since] : awaiting_) {  // unordered: sorted by the set
-    if (now - since >= options_.again_after) again.insert({awaited.job, awaited.n});
+  for (auto entry = awaiting_.begin(); entry != awaiting_.end();) {  // unordered: sorted by the set
+    const auto late = entry++;
+    if (now - late->second < options_.again_after) continue;
+    again.insert({late->first.job, late->first.n});
+    awaiting_.erase(late);
   }
   for (const auto& [id, journey] : journeys_) {
     const bool stuck = journey.stage == Journey::Stage::kWaiting ||
@@ -362,9 +365,6 @@ void Dispatcher::Sweep(LogTime now, Commands* out) {
   }
   for (const TaskId& id : again) {
     const Job* job = ledger_->Find(id.job);
-    std::erase_if(awaiting_, [&](const auto& entry) {
-      return entry.first.job == id.job && entry.first.n == id.n && now - entry.second >= options_.again_after;
-    });
     if (job == nullptr) {
       departures_.erase(id.job);
       continue;

@@ -7,6 +7,7 @@
 // Threads:    values.
 #pragma once
 
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -99,7 +100,8 @@ inline uint32_t EventPartition(const WorkerId& worker, uint32_t partitions) {
 template <class Tag>
 struct std::hash<laneway::Id128<Tag>> {
   size_t operator()(const laneway::Id128<Tag>& id) const noexcept {
-    return laneway::Mix64(id.hi ^ laneway::Mix64(id.lo));
+    // Turned, because all jobs of one partition of `events` have the low bits in common.
+    return std::rotr(laneway::Mix64(id.hi ^ laneway::Mix64(id.lo)), 32);
   }
 };
 template <>

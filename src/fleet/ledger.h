@@ -20,9 +20,9 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
+#include "fleet/hash_map.h"
 #include "fleet/ids.h"
 #include "fleet/job.h"
 #include "fleet/log_time.h"
@@ -179,7 +179,7 @@ class Ledger {
     Epoch epoch = 0;
     bool epoch_is_sure = true;  // false: the mark in force where this reader began could not be read
     LogTime time;
-    std::unordered_map<JobId, std::unique_ptr<Job>> jobs;
+    HashMap<JobId, std::unique_ptr<Job>> jobs;
     struct Orphan {
       Offset offset = 0;
       LogTime time;
@@ -253,7 +253,7 @@ class Ledger {
   std::vector<std::string> worker_names_;
   std::unordered_map<std::string, WorkerIndex> worker_index_;
   std::map<std::string, WorkerVerdicts, std::less<>> verdicts_;
-  std::vector<std::unordered_set<TaskId>> held_;  // by WorkerIndex
+  std::vector<HashSet<TaskId>> held_;  // by WorkerIndex
   std::unordered_map<std::string, std::weak_ptr<const v1::JobSpec>> specs_;
   std::array<uint64_t, kTaskStates> tasks_now_{};
   std::array<uint64_t, kTaskStates> tasks_ended_{};

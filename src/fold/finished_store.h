@@ -13,10 +13,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "fleet/hash_map.h"
 #include "fleet/ledger.h"
 #include "log/store.h"
 
@@ -55,7 +55,7 @@ class FinishedStore : public FinishedJobs {
   void SetReplaying(bool replaying) { replaying_ = replaying; }
 
  private:
-  using Entries = std::unordered_map<JobId, v1::FinishedEntry>;
+  using Entries = HashMap<JobId, v1::FinishedEntry>;
   const v1::FinishedEntry* Find(const JobId& job, v1::FinishedEntry* room);
   static const v1::FinishedVersion* Visible(const v1::FinishedEntry& entry, Offset as_of);
 

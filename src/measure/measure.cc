@@ -60,6 +60,7 @@ absl::StatusOr<node::NodeOptions> FleetIn(const std::string& folder, const Measu
     sources.flags.push_back({"log.brokers=" + options.brokers, "--brokers"});
     sources.flags.push_back({"log.prefix=laneway-bench-" + std::to_string(getpid()) + ".", "--brokers"});
   }
+  for (const std::string& setting : options.settings) sources.flags.push_back({setting, "--set"});
   const ops::ConfigResult loaded = ops::LoadConfig(sources);
   if (!loaded.config)
     return absl::InvalidArgumentError(loaded.problems.empty() ? "no configuration"
@@ -168,7 +169,7 @@ class Feeder {
 absl::Status WarmUp(node::Node& fleet, const MeasureOptions& options) {
   if (options.brokers.empty()) return absl::OkStatus();
   Tell(options, "warms up");
-  return Feeder(fleet, "noop", 5000, 1).Run(500, nullptr);
+  return Feeder(fleet, "noop", options.warm_up, 1).Run(std::max<uint64_t>(500, options.warm_up / 10), nullptr);
 }
 
 struct Cost {
@@ -201,7 +202,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   Tell(options, absl::StrCat(count, " no-op tasks, submitted and processed at the same time"));
   const Cost cost;
   Feeder feeder(**fleet, "noop", count, std::max(1U, options.tasks_per_job));
-  if (absl::Status status = feeder.Run(20000, nullptr); !status.ok()) return status;
+  if (absl::Status status = feeder.Run(getenv("WINDOW") ? strtoull(getenv("WINDOW"), nullptr, 10) : 20000, nullptr); !status.ok()) return status;
   const std::string figures = CostJson(cost, static_cast<double>(count));
   const double per_second = static_cast<double>(count) / Since(cost.begun);
   const log::EngineStats stats = (*fleet)->backend().Stats();

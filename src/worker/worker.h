@@ -23,11 +23,11 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "fleet/hash_map.h"
 #include "fleet/ids.h"
 #include "fleet/log_time.h"
 #include "laneway/v1/event.pb.h"
@@ -315,7 +315,7 @@ class Worker {
   std::string store_bytes_;
   std::string incarnation_bytes_;
 
-  std::unordered_map<TaskId, Task> tasks_;  // looked up only, never iterated
+  HashMap<TaskId, Task> tasks_;  // looked up only, never iterated
   std::deque<std::pair<TaskId, uint64_t>> tombstones_;
   uint64_t burials_ = 0;
 

@@ -15,10 +15,10 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "fleet/hash_map.h"
 #include "log/log.h"
 #include "log/store.h"
 #include "ops/clock.h"
@@ -128,7 +128,7 @@ class WorkerRunner {
   const RunnerOptions options_;
   std::shared_ptr<Inbox> inbox_;
   std::vector<std::unique_ptr<One>> workers_;
-  std::unordered_map<TaskId, std::vector<std::pair<uint32_t, One*>>>
+  HashMap<TaskId, std::vector<std::pair<uint32_t, One*>>>
       running_;  // which worker runs an attempt
   std::unique_ptr<log::Watch> control_watch_;
   Offset control_next_ = 0;
