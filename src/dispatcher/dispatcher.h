@@ -47,7 +47,7 @@ struct DispatcherOptions {
   Millis look_again_after{200};
   Millis reconcile_every{60000};
   Millis submission_abandoned{3600000};  // a submission whose parts do not come is given up
-  size_t place_at_once_max = 512;
+  size_t place_at_once_max = 4096;
 };
 
 enum class Standing : uint8_t {

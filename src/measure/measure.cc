@@ -123,6 +123,7 @@ class Feeder {
     for (;;) {
       const uint64_t ended = Ended();
       if (ended >= count_) return absl::OkStatus();
+      if (getenv("DEBUGQ")) { static auto last = Steady::now(); if (Steady::now() - last > std::chrono::milliseconds(500)) { last = Steady::now(); const auto now = fleet_.View().tasks_now; fprintf(stderr, "ended %lu ahead %lu pending %lu assigned %lu running %lu appends %d\n", ended, submitted - ended, now[0], now[1], now[2], appends_.load()); } }
       if (progress) progress(ended);
       if (submitted >= count_ || submitted - ended >= window || appends_ >= 8) {
         std::this_thread::yield();

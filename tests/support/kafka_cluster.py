@@ -28,6 +28,8 @@ import uuid
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STARTED = b"Kafka Server started"
 BRIEF = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+# What Kafka's own script starts a broker with, so that figures taken beside it are those of a broker as people have it.
+LASTING = ["-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"]
 ARCHIVE = "classes.jsa"
 START_SECONDS = 120
 STOP_SECONDS = 60
@@ -100,7 +102,7 @@ class Cluster:
         self.classpath = os.path.join(folder_of_jars, "*")
         # A test's broker is over before the better compiler has paid; half of what starting costs is loading classes.
         archive = os.path.join(folder_of_jars, ARCHIVE)
-        self.virtual_machine = [] if lasting else BRIEF + (["-XX:SharedArchiveFile=" + archive] if os.path.exists(archive) else [])
+        self.virtual_machine = LASTING if lasting else BRIEF + (["-XX:SharedArchiveFile=" + archive] if os.path.exists(archive) else [])
         self.detours = list(detours)  # a port for each broker, at which a proxy to its fourth port is
         ports = free_ports(4 * brokers)
         self.ports = {n: ports[4 * (n - 1):4 * n] for n in range(1, brokers + 1)}  # clients, brokers, controllers, detour
@@ -329,7 +331,7 @@ def main():
         one.add_argument("--brokers", type=int, default=1)
         one.add_argument("--sasl", action="store_true", help="clients need TLS and a password")
         one.add_argument("--acl", action="store_true", help="and rights")
-        one.add_argument("--memory", default="512m", help="of each broker")
+        one.add_argument("--memory", default="1g" if verb == "start" else "512m", help="of each broker")
         one.add_argument("--certificate-days", type=int, default=30)
         one.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="of the brokers; may be repeated")
         one.add_argument("--socket", action="store_true", help=argparse.SUPPRESS)
