@@ -93,6 +93,8 @@ KafkaSettings KafkaSettingsFor(KafkaRole role, const KafkaOptions& options) {
     const KafkaSettings ours = {
         {"enable.idempotence", "true"},
         {"linger.ms", "0"},
+        // The records of one batch say nearly the same.
+        {"compression.type", "lz4"},
         {"message.timeout.ms", std::to_string(options.append_timeout.count())},
         {"message.max.bytes", std::to_string(kRecordBytesMax + (64 << 10))},
         {"queue.buffering.max.messages", "0"},  // bounded by KafkaOptions::queued_bytes_max

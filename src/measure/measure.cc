@@ -123,7 +123,6 @@ class Feeder {
     for (;;) {
       const uint64_t ended = Ended();
       if (ended >= count_) return absl::OkStatus();
-      if (getenv("DEBUGQ")) { static auto last = Steady::now(); if (Steady::now() - last > std::chrono::milliseconds(500)) { last = Steady::now(); const auto now = fleet_.View().tasks_now; fprintf(stderr, "ended %lu ahead %lu pending %lu assigned %lu running %lu appends %d\n", ended, submitted - ended, now[0], now[1], now[2], appends_.load()); } }
       if (progress) progress(ended);
       if (submitted >= count_ || submitted - ended >= window || appends_ >= 8) {
         std::this_thread::yield();
@@ -192,7 +191,8 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   const Room room(options.folder);
   Tell(options, "raw limit: RocksDB synced writes");
   const RawWrites raw = RawSyncedWrites(room.path(), 2);
-  auto configured = FleetIn(room.path(), options, false, 512);
+  // A step on Kafka takes longer than a sync: more tasks must be under way to keep the cores busy.
+  auto configured = FleetIn(room.path(), options, false, options.brokers.empty() ? 512 : 2048);
   if (!configured.ok()) return configured.status();
   const uint32_t capacity = configured->config.worker().capacity();
   const uint64_t count = options.count != 0 ? options.count : 500000;
@@ -203,7 +203,7 @@ absl::StatusOr<std::string> MeasureTasks(const MeasureOptions& options) {
   Tell(options, absl::StrCat(count, " no-op tasks, submitted and processed at the same time"));
   const Cost cost;
   Feeder feeder(**fleet, "noop", count, std::max(1U, options.tasks_per_job));
-  if (absl::Status status = feeder.Run(getenv("WINDOW") ? strtoull(getenv("WINDOW"), nullptr, 10) : 20000, nullptr); !status.ok()) return status;
+  if (absl::Status status = feeder.Run(20000, nullptr); !status.ok()) return status;
   const std::string figures = CostJson(cost, static_cast<double>(count));
   const double per_second = static_cast<double>(count) / Since(cost.begun);
   const log::EngineStats stats = (*fleet)->backend().Stats();
