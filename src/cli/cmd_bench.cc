@@ -28,7 +28,8 @@ void AddBench(Command& root) {
     command.Option("--brokers", options->brokers,
                    "On a Kafka cluster instead, HOST:PORT,…; in topics of its own, which stay");
     command.Option("--warm-up", options->warm_up, "With --brokers: tasks before those that are measured");
-    command.Repeated("--set", options->set, "Measure with this setting, SECTION.FIELD=VALUE; may be repeated");
+    command.Repeated("--set", options->set,
+                     "Measure with this setting, SECTION.FIELD=VALUE; may be repeated");
     command.Option("--data", options->data, "Folder to measure in (else a temporary one)");
     command.Run([options] { return RunBench(*options); });
   }

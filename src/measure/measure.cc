@@ -169,7 +169,8 @@ class Feeder {
 absl::Status WarmUp(node::Node& fleet, const MeasureOptions& options) {
   if (options.brokers.empty()) return absl::OkStatus();
   Tell(options, "warms up");
-  return Feeder(fleet, "noop", options.warm_up, 1).Run(std::max<uint64_t>(500, options.warm_up / 10), nullptr);
+  return Feeder(fleet, "noop", options.warm_up, 1)
+      .Run(std::max<uint64_t>(500, options.warm_up / 10), nullptr);
 }
 
 struct Cost {

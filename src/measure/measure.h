@@ -24,8 +24,8 @@ struct MeasureOptions {
   uint32_t capacity = 0;  // slots of each worker; 0: the measurement's own default
   uint64_t count = 0;     // tasks, files or children; 0: the measurement's own default
   uint32_t tasks_per_job = 1;
-  uint64_t warm_up = 5000;            // with brokers: tasks before the first that counts
-  std::vector<std::string> settings;  // SECTION.FIELD=VALUE, over the measurement's own
+  uint64_t warm_up = 5000;                           // with brokers: tasks before the first that counts
+  std::vector<std::string> settings;                 // SECTION.FIELD=VALUE, over the measurement's own
   double per_second = 200;                           // latency only: how fast tasks are submitted
   std::function<void(const std::string&)> progress;  // one line for people
 };

@@ -128,8 +128,7 @@ class WorkerRunner {
   const RunnerOptions options_;
   std::shared_ptr<Inbox> inbox_;
   std::vector<std::unique_ptr<One>> workers_;
-  HashMap<TaskId, std::vector<std::pair<uint32_t, One*>>>
-      running_;  // which worker runs an attempt
+  HashMap<TaskId, std::vector<std::pair<uint32_t, One*>>> running_;  // which worker runs an attempt
   std::unique_ptr<log::Watch> control_watch_;
   Offset control_next_ = 0;
   std::pair<Epoch, uint64_t> table_read_;  // epoch and version of the lane table that counts
