@@ -260,6 +260,7 @@ void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::Fini
   const auto found = departures_.find(request.task.job);
   const Job* job = ledger_->Find(request.task.job);
   if (found == departures_.end() || job == nullptr || !job->file) return;
+  if (request.attempt < job->tasks[0].floor) return;  // asked for before a redrive: the file has moved since
   found->second.asked = false;
   found->second.since = now;
   if (!job->is_finished()) return;
@@ -275,6 +276,7 @@ void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::Fini
       break;
     case zone::FinishOutcome::kNowhere:
       if (!Expect(job->id, 0, Await::kMoved, now)) return;
+      event = About(job->id, 1, request.attempt);
       event.mutable_file_moved();
       if (!job->cancelled)
         Alert(job->id.ToString(), v1::WARNING, "file_gone", "its file is nowhere, though the job has ended",
@@ -282,6 +284,7 @@ void Dispatcher::OnFinished(const zone::FinishRequest& request, const zone::Fini
       break;
     case zone::FinishOutcome::kMoved:
       if (!Expect(job->id, 0, Await::kMoved, now)) return;
+      event = About(job->id, 1, request.attempt);
       event.mutable_file_moved()->set_path(result.path);  // rule L6: after the rename
       break;
   }

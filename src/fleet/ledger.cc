@@ -400,7 +400,10 @@ FoldVerdict Ledger::Moved(Now& now, const v1::Event& event) {
   const Spot spot = Locate(now, event);
   if (spot.missing != FoldVerdict::kAccepted) return spot.missing;
   Job& job = *spot.job;
-  if (!job.file) return FoldVerdict::kMalformed;
+  if (!job.file || job.tasks.empty()) return FoldVerdict::kMalformed;
+  // Rule L4: said of the file before a redrive, by a second dispatcher or a second time. (Older records name
+  // no attempt.)
+  if (event.attempt() != 0 && event.attempt() < job.tasks[0].floor) return FoldVerdict::kBeforeRedrive;
   if (!job.is_finished()) return FoldVerdict::kJobUnfinished;
   job.file->final_path = event.file_moved().path();
   CloseJob(now, job);

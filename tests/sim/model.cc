@@ -34,7 +34,8 @@ bool Model::Apply(uint32_t partition, const v1::Event& event) {
   if (event.has_job_carried()) return false;  // L5: it is known
   if (event.has_task_redriven()) return Redriven(*job, event);
   if (job->closed) return false;
-  if (event.task() != 0 && !event.has_file_gone()) return OfTask(*job, partition, event);
+  const bool of_file = event.has_file_gone() || event.has_file_moved();
+  if (event.task() != 0 && !of_file) return OfTask(*job, partition, event);
   return OfJob(*job, partition, event);
 }
 
@@ -223,6 +224,7 @@ bool Model::OfJob(ModelJob& job, uint32_t partition, const v1::Event& event) {
   }
   if (event.has_file_moved()) {  // L6
     if (!job.has_file || !job.finished) return false;
+    if (event.attempt() != 0 && event.attempt() < job.tasks[0].floor) return false;  // L4
     job.final_path = event.file_moved().path();
     job.closed = true;
     return true;

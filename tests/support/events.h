@@ -204,8 +204,9 @@ inline v1::Event Claim(const JobId& job = kJob) {
   return event;
 }
 
-inline v1::Event MovedTo(std::string_view path, const JobId& job = kJob) {
-  v1::Event event = About(job);
+// `attempt` 0: as records were before they named one.
+inline v1::Event MovedTo(std::string_view path, const JobId& job = kJob, uint32_t attempt = 0) {
+  v1::Event event = attempt == 0 ? About(job) : About(job, 1, attempt);
   event.mutable_file_moved()->set_path(std::string(path));
   return event;
 }

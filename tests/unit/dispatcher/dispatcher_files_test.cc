@@ -59,6 +59,40 @@ TEST(DispatcherFilesTest, RuleL6AJobIsClosedWhenItsFileHasArrived) {  // rule L6
   Proves(WayOfAFile, {planted::kL6ClosedBeforeRename});
 }
 
+TEST(DispatcherFilesTest, RuleL4AMoveThatWasAskedForBeforeARedriveIsNotTold) {  // rule L4
+  Rig rig;
+  rig.Become();
+  rig.Joins(kOne);
+  Look(rig, {File()});
+  const JobId job = rig.OnlyJob();
+  Work(rig, job, false);
+  ASSERT_TRUE(rig.ledger.IsClosed(job));
+  EXPECT_EQ(rig.decided.back().attempt(), 1u) << "the attempt after which it was moved";
+  zone::FinishRequest first;
+  first.task = {job, 1};
+  first.attempt = 1;
+  rig.Say(Redrive(1, {job, 1}));
+  rig.Run();
+  rig.finish = zone::FinishOutcome::kRetry;  // the second move takes its time
+  rig.Say(Start(2, kOne, {job, 1}));
+  rig.Say(Succeed(2, kOne, {job, 1}));
+  rig.Run();
+  ASSERT_FALSE(rig.ledger.IsClosed(job));
+  const size_t before = rig.decided.size();
+  zone::FinishResult late;
+  late.outcome = zone::FinishOutcome::kMoved;
+  late.path = "quarantine/a.csv";
+  rig.core->OnFinished(first, late, rig.now, &rig.out);
+  rig.Run();
+  EXPECT_EQ(rig.decided.size(), before) << "an answer that comes late";
+  rig.finish.reset();
+  rig.Advance(Rig::kAgain);
+  rig.Advance(Rig::kAgain);
+  ASSERT_TRUE(rig.ledger.IsClosed(job));
+  EXPECT_EQ(rig.ledger.Load(job)->final_path(), "completed/a.csv");
+  EXPECT_EQ(rig.decided.back().attempt(), 2u);
+}
+
 TEST(DispatcherFilesTest, ABadInputGoesToQuarantineWithALetter) {
   Rig rig;
   rig.Become();

@@ -282,6 +282,34 @@ TEST(LedgerJobsTest, ARedriveOfAFileRemembersWhereItWent) {
   EXPECT_EQ(fold.ledger->Load(kJob)->reason(), "nowhere");
 }
 
+// Said twice (by a dispatcher that was succeeded, or an append that was done late), the first move of a file
+// must not close its job again.
+TEST(LedgerJobsTest, RuleL4AMoveOfBeforeARedriveDoesNotCloseTheJob) {  // rule L4
+  const Row rows[] = {
+      {"submitted", Submit(kJob, {.max_attempts = 1, .file = true}), kAccepted, "PENDING 1"},
+      {"given away", Assign(1, kOne), kAccepted, ""},
+      {"starts", Start(1, kOne), kAccepted, ""},
+      {"dies", Fail(1, kOne), kAccepted, "DEAD 1"},
+      {"its file arrives", MovedTo("failed/a.csv", kJob, 1), kAccepted, ""},
+      {"an operator tries again", Redrive(1), kAccepted, "PENDING 2"},
+      {"the first move, once more", MovedTo("failed/a.csv", kJob, 1), kBeforeRedrive, "PENDING 2"},
+      {"given away", Assign(2, kTwo), kAccepted, ""},
+      {"starts", Start(2, kTwo), kAccepted, ""},
+      {"succeeds", Succeed(2, kTwo), kAccepted, "SUCCEEDED 2"},
+      {"and once more: the file has left failed/", MovedTo("failed/a.csv", kJob, 1), kBeforeRedrive, ""},
+      {"arrives again", MovedTo("completed/a.csv", kJob, 2), kAccepted, "SUCCEEDED 2"},
+  };
+  Proves(rows, {});
+  Fold fold;
+  ASSERT_EQ(Differs(fold, rows), "");
+  EXPECT_EQ(fold.ledger->Find(kJob)->file->final_path, "completed/a.csv");
+  // A log of before attempts were named reads as it always did.
+  Fold old;
+  ASSERT_EQ(Differs(old, std::span(rows).first(10)), "");
+  ASSERT_EQ(old.Take(MovedTo("failed/a.csv")), kAccepted);
+  EXPECT_EQ(old.ledger->Find(kJob)->file->final_path, "failed/a.csv");
+}
+
 // ---- at rest
 
 // A history with everything in it; after each record what the snapshot gives is the same.
