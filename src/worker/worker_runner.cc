@@ -252,12 +252,11 @@ WorkerRunner::One* WorkerRunner::FindWorker(const std::string& name) {
   return nullptr;
 }
 
-// The lane table as the active dispatcher last told it, and operators' words.
+// Lane tables as active dispatchers told them, one after the other, and operators' words.
 void WorkerRunner::ReadControl(Now now) {
   control_due_.reset();
-  std::optional<v1::LaneTableSnapshot> table;
-  std::map<std::string, std::pair<v1::Intent, uint64_t>> intents;
-  for (;;) {
+  bool at_end = false;
+  while (!at_end) {
     auto batch = ports_.log->Read({log::Topic::kControl, 0}, control_next_, kLaneReadBytes);
     if (!batch.ok() && batch.status().code() == absl::StatusCode::kOutOfRange) {
       const auto range = ports_.log->Range({log::Topic::kControl, 0});
@@ -270,30 +269,24 @@ void WorkerRunner::ReadControl(Now now) {
       control_due_ = now.boot + kReadAgain;  // nobody wakes us again for what is there
       break;
     }
-    if (batch->records.empty()) break;
     control_next_ = batch->next_offset;
+    at_end = batch->records.empty();
     for (const log::RecordView& record : batch->records) {
-      v1::ControlRecord control;
-      if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
-      if (control.has_lane_table()) {
-        const std::pair<Epoch, uint64_t> read(control.lane_table().epoch(), control.lane_table().version());
-        if (read < table_read_) continue;  // of a dispatcher that was succeeded, or late
-        table_read_ = read;
-        table = std::move(*control.mutable_lane_table());
-      } else if (control.has_operator_intent()) {
-        // Of a history read at start only the last word counts.
-        intents[control.operator_intent().worker()] = {control.operator_intent().intent(), record.offset + 1};
-      }
+      if (const auto table = control_.Take(record.offset, record.value)) SetLanes(*table);
     }
   }
-  for (const auto& [name, said] : intents) {
-    One* one = said.first == v1::RESUME ? FindWorker(name) : nullptr;
-    if (one != nullptr) one->core.OnResume(said.second);
+  const ControlWords::News news = control_.AfterRead(at_end);
+  for (const auto& [name, said] : news.intents) {
+    One* one = said.intent == v1::RESUME ? FindWorker(name) : nullptr;
+    if (one != nullptr) one->core.OnResume(said.at);
   }
-  if (!table) return;
+  if (news.table) SetLanes(*news.table);
+}
+
+void WorkerRunner::SetLanes(const v1::LaneTableSnapshot& table) {
   for (const auto& one : workers_) {
     one->owned.clear();
-    for (const v1::LaneOwner& owner : table->lanes()) {
+    for (const v1::LaneOwner& owner : table.lanes()) {
       if (owner.worker() == one->core.options().id.name) one->owned.push_back(owner.lane());
     }
     one->core.SetLanes(one->owned);

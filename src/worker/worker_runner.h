@@ -24,6 +24,7 @@
 #include "ops/clock.h"
 #include "ops/loop.h"
 #include "worker/browser/browsers.h"
+#include "worker/control_words.h"
 #include "worker/executor.h"
 #include "worker/run_spec.h"
 #include "worker/worker.h"
@@ -110,6 +111,7 @@ class WorkerRunner {
   void Pass();
   void TakeInbox();
   void ReadControl(Now now);
+  void SetLanes(const v1::LaneTableSnapshot& table);
   void ReadLanes(One& one, Now now);
   void ReadLane(One& one, Lane lane, Offset from, size_t* room, Now now);
   void StepOne(One& one, Now now);
@@ -131,8 +133,8 @@ class WorkerRunner {
   HashMap<TaskId, std::vector<std::pair<uint32_t, One*>>> running_;  // which worker runs an attempt
   std::unique_ptr<log::Watch> control_watch_;
   Offset control_next_ = 0;
-  std::pair<Epoch, uint64_t> table_read_;  // epoch and version of the lane table that counts
-  std::optional<Millis> control_due_;      // `control` is to be read
+  ControlWords control_;
+  std::optional<Millis> control_due_;  // `control` is to be read
   bool start_failed_ = false;
   ops::Loop::TimerId timer_;
   std::function<void()> shutdown_done_;

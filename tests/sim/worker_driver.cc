@@ -112,31 +112,26 @@ void WorkerDriver::Pass() {
 }
 
 void WorkerDriver::ReadControl() {
-  std::optional<v1::LaneTableSnapshot> table;
-  bool resume = false;
-  uint64_t intent_at = 0;
-  for (;;) {
+  bool at_end = false;
+  while (!at_end) {
     auto batch = proc_->client->Read({log::Topic::kControl, 0}, control_next_, 1 << 20);
-    if (!batch.ok() || batch->records.empty()) break;
+    if (!batch.ok()) break;
     control_next_ = batch->next_offset;
+    at_end = batch->records.empty();
     for (const log::RecordView& record : batch->records) {
-      v1::ControlRecord control;
-      if (!control.ParseFromArray(record.value.data(), static_cast<int>(record.value.size()))) continue;
-      if (control.has_lane_table()) {
-        const std::pair<Epoch, uint64_t> read(control.lane_table().epoch(), control.lane_table().version());
-        if (read < table_read_) continue;
-        table_read_ = read;
-        table = control.lane_table();
-      } else if (control.has_operator_intent() && control.operator_intent().worker() == id_.name) {
-        resume = control.operator_intent().intent() == v1::RESUME;
-        intent_at = record.offset + 1;
-      }
+      if (const auto table = control_.Take(record.offset, record.value)) SetLanes(*table);
     }
   }
-  if (resume) core_->OnResume(intent_at);
-  if (!table) return;
+  const worker::ControlWords::News news = control_.AfterRead(at_end);
+  if (const auto said = news.intents.find(id_.name);
+      said != news.intents.end() && said->second.intent == v1::RESUME)
+    core_->OnResume(said->second.at);
+  if (news.table) SetLanes(*news.table);
+}
+
+void WorkerDriver::SetLanes(const v1::LaneTableSnapshot& table) {
   std::vector<Lane> owned;
-  for (const v1::LaneOwner& owner : table->lanes()) {
+  for (const v1::LaneOwner& owner : table.lanes()) {
     if (owner.worker() == id_.name) owned.push_back(owner.lane());
   }
   core_->SetLanes(owned);

@@ -17,6 +17,7 @@
 #include "sim/witness.h"
 #include "sim/world.h"
 #include "worker/attempt_folders.h"
+#include "worker/control_words.h"
 #include "worker/worker.h"
 #include "worker/worker_store.h"
 
@@ -50,6 +51,7 @@ class WorkerDriver {
   void WakeUp();
   void Pass();
   void ReadControl();
+  void SetLanes(const v1::LaneTableSnapshot& table);
   void ReadLanes(worker::Now now);
   bool ReadLane(Lane lane, Offset from, worker::Now now);
   void StepAll(worker::Now now);
@@ -79,7 +81,7 @@ class WorkerDriver {
   std::unique_ptr<worker::Worker> core_;
   std::unique_ptr<log::Watch> watch_;
   Offset control_next_ = 0;
-  std::pair<Epoch, uint64_t> table_read_;
+  worker::ControlWords control_;
   const std::function<void()> ended_;
   bool end_told_ = false;
   bool woken_ = false;
