@@ -37,6 +37,10 @@ Loop::~Loop() {
 
 void Loop::Start() {
   LANEWAY_CHECK(!thread_.joinable(), "a loop starts once");
+  {
+    std::lock_guard lock(mutex_);
+    started_ = true;
+  }
   thread_ = std::thread([this] { Run(); });
   pthread_setname_np(thread_.native_handle(), name_.substr(0, 15).c_str());
 }
@@ -57,6 +61,14 @@ void Loop::Join() {
 
 bool Loop::Post(Work work) { return PostWithin(std::move(work), std::numeric_limits<size_t>::max()); }
 bool Loop::TryPost(Work work) { return PostWithin(std::move(work), posts_max_); }
+
+bool Loop::PostIfStarted(Work work) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!started_) return false;
+  }
+  return Post(std::move(work));
+}
 
 bool Loop::PostWithin(Work work, size_t max) {
   bool wake = false;

@@ -63,7 +63,8 @@ class Loop {
   size_t Depth() const;
 
   // Runs `function` on the loop and waits for its result; at once when called on the loop. Nothing when the
-  // loop was stopped (or, for a function without a result, false). Must not be called before Start.
+  // loop was stopped or has not been started: nobody would ever answer (or, for a function without a result,
+  // false).
   template <class Function>
   auto Call(Function function);
 
@@ -83,6 +84,7 @@ class Loop {
   struct Watched;
 
   bool PostWithin(Work work, size_t max);
+  bool PostIfStarted(Work work);
   void Run();
   void RunBatch();
   bool RunTimers();
@@ -98,6 +100,7 @@ class Loop {
   mutable std::mutex mutex_;
   std::vector<Work> posted_;  // guarded by mutex_
   bool sleeping_ = false;     // guarded by mutex_: the next post must wake the thread
+  bool started_ = false;      // guarded by mutex_
   bool stopped_ = false;      // guarded by mutex_
 
   std::vector<Work> running_;  // the loop's own from here on
@@ -128,14 +131,14 @@ auto Loop::Call(Function function) {
   };
   if constexpr (std::is_void_v<Result>) {
     if (OnLoop()) return function(), true;
-    if (!Post([&] { function(), finish(); })) return false;
+    if (!PostIfStarted([&] { function(), finish(); })) return false;
     wait();
     return true;
   } else {
     std::optional<Result> result;
     if (OnLoop()) {
       result.emplace(function());
-    } else if (Post([&] { result.emplace(function()), finish(); })) {
+    } else if (PostIfStarted([&] { result.emplace(function()), finish(); })) {
       wait();
     }
     return result;

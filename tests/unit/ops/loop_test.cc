@@ -46,6 +46,17 @@ TEST(LoopTest, AfterStopNothingIsAcceptedAndCallSaysSo) {
   EXPECT_FALSE(loop.Call([] {}));
 }
 
+TEST(LoopTest, BeforeStartPostsWaitAndCallSaysThatNobodyAnswers) {
+  Loop loop("early");
+  std::vector<int> ran;
+  EXPECT_TRUE(loop.Post([&] { ran.push_back(1); }));
+  EXPECT_EQ(loop.Call([&] { return ran.push_back(2), 2; }), std::nullopt);
+  EXPECT_FALSE(loop.Call([&] { ran.push_back(3); }));
+  EXPECT_EQ(loop.Depth(), 1u) << "what was refused runs neither now nor later";
+  loop.Start();
+  EXPECT_EQ(loop.Call([&] { return ran.size(); }), std::optional<size_t>(1));
+}
+
 TEST(LoopTest, CallOnTheLoopItselfRunsAtOnce) {
   Loop loop("nested");
   loop.Start();
