@@ -1,13 +1,21 @@
 // cmd_topics.cc: the topics of a fleet on Kafka: made as they must be, or checked.
+#include <chrono>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cli/brokers.h"
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/up.h"
+#include "log/kafka_errors.h"
 #include "node/backend.h"
+#include "node/patience.h"
+#include "ops/clock.h"
 
 namespace laneway::cli {
 namespace {
@@ -26,24 +34,49 @@ std::string NameOf(const v1::LogConfig& config, log::Topic topic) {
   return config.prefix() + std::string(log::TopicName(topic));
 }
 
-// Prints a line; false: something is wrong with the topic.
-bool Check(log::KafkaLog& log, const v1::LogConfig& config, log::Topic topic, uint32_t wanted) {
-  const std::string name = NameOf(config, topic);
+struct Facts {
+  uint32_t partitions = 0;
+  std::vector<std::string> problems;
+};
+
+absl::StatusOr<Facts> Look(log::KafkaLog& log, log::Topic topic) {
   const auto partitions = log.Partitions(topic);
-  const auto problems = partitions.ok() ? log.CheckTopic(topic) : partitions.status();
-  if (!problems.ok()) {
-    std::printf("%-28s missing: %s\n", name.c_str(), std::string(problems.status().message()).c_str());
+  if (!partitions.ok()) return partitions.status();
+  auto problems = log.CheckTopic(topic);
+  if (!problems.ok()) return problems.status();
+  return Facts{*partitions, *std::move(problems)};
+}
+
+// A broker with much to do answers late, and hears late of what another one has made.
+node::Patience BrokersPatience() {
+  node::PatiencePorts ports;
+  ports.now = [] { return std::chrono::duration_cast<Millis>(ops::RealClock::Get().Boot()); };
+  ports.wait = [](Millis pause) {
+    std::this_thread::sleep_for(pause);
+    return false;
+  };
+  ports.note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
+  return node::Patience(std::move(ports));
+}
+
+// Prints a line; false: something is wrong with the topic.
+bool Print(const absl::StatusOr<Facts>& facts, const v1::LogConfig& config, log::Topic topic,
+           uint32_t wanted) {
+  const std::string name = NameOf(config, topic);
+  if (!facts.ok()) {
+    const char* what = absl::IsUnavailable(facts.status()) ? "no answer" : "missing";
+    std::printf("%-28s %s: %s\n", name.c_str(), what, std::string(facts.status().message()).c_str());
     return false;
   }
-  const bool count = topic != log::Topic::kEvents || *partitions == wanted;
-  std::printf("%-28s %4u partition%s  %s\n", name.c_str(), *partitions, *partitions == 1 ? " " : "s",
-              problems->empty() && count ? "ok" : "WRONG");
-  for (const std::string& problem : *problems) std::printf("  %s\n", problem.c_str());
+  const bool count = topic != log::Topic::kEvents || facts->partitions == wanted;
+  std::printf("%-28s %4u partition%s  %s\n", name.c_str(), facts->partitions,
+              facts->partitions == 1 ? " " : "s", facts->problems.empty() && count ? "ok" : "WRONG");
+  for (const std::string& problem : facts->problems) std::printf("  %s\n", problem.c_str());
   if (!count) {
     std::printf("  it must have %u partitions, as log.event_partitions says: jobs are hashed over them\n",
                 wanted);
   }
-  return problems->empty() && count;
+  return facts->problems.empty() && count;
 }
 
 int CheckAll(UpOptions& options) {
@@ -51,8 +84,10 @@ int CheckAll(UpOptions& options) {
   v1::LogConfig config;
   const auto log = Connect(options, &config, &code);
   if (!log) return code;
+  node::Patience patience = BrokersPatience();
   for (const auto& [topic, partitions] : node::TopicsOf(config, 0)) {
-    if (!Check(*log, config, topic, partitions)) code = kFailed;
+    const auto facts = patience.Asked([&, which = topic] { return Look(*log, which); });
+    if (!Print(facts, config, topic, partitions)) code = kFailed;
   }
   return code;
 }
@@ -62,13 +97,21 @@ int EnsureAll(UpOptions& options) {
   v1::LogConfig config;
   const auto log = Connect(options, &config, &code);
   if (!log) return code;
-  for (const auto& [topic, partitions] : node::TopicsOf(config, 0)) {
-    if (const absl::Status made = log->EnsureTopic(topic, partitions); !made.ok()) {
+  node::Patience patience = BrokersPatience();
+  for (const auto& [topic, wanted] : node::TopicsOf(config, 0)) {
+    const auto made =
+        patience.Asked([&, which = topic, count = wanted] { return log->EnsureTopic(which, count); });
+    if (!made.ok()) {
       Complain(absl::StrCat(NameOf(config, topic), ": ", made.message()));
       code = kFailed;
-    } else if (!Check(*log, config, topic, partitions)) {
-      code = kFailed;
+      continue;
     }
+    const auto facts = patience.Asked([&, which = topic]() -> absl::StatusOr<Facts> {
+      auto seen = Look(*log, which);
+      if (!seen.ok()) return log::NotYetKnown(seen.status());
+      return seen;
+    });
+    if (!Print(facts, config, topic, wanted)) code = kFailed;
   }
   return code;
 }

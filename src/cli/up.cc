@@ -208,7 +208,7 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
     failed = true;
   };
   wanted.on_note = [](const std::string& text) { ops::Log(ops::LogLevel::kWarning, "laneway", text); };
-  wanted.give_up = [&signals] { return signals.Wait(Millis(0)) != 0; };
+  wanted.give_up = [&signals](Millis wait) { return signals.Wait(wait) != 0; };
   // A batch run, or one process of several, does not fail because another has the addresses nobody asked this
   // one to use.
   const auto by_default = [&](const char* path) {

@@ -199,10 +199,12 @@ absl::Status KafkaLogImpl::EnsureTopic(Topic topic, uint32_t partitions) {
   } else if (!options_.manage_topics) {
     return absl::OkStatus();
   }
-  if (absl::Status status = admin_.AwaitPartitions(topic, partitions); !status.ok()) return status;
-  if (known = Partitions(topic); !known.ok()) return known.status();
+  // It is there: from here on who does not know it is late.
+  if (absl::Status status = admin_.AwaitPartitions(topic, partitions); !status.ok())
+    return NotYetKnown(status);
+  if (known = Partitions(topic); !known.ok()) return NotYetKnown(known.status());
   const auto wrong = CheckTopic(topic);
-  if (!wrong.ok()) return wrong.status();
+  if (!wrong.ok()) return NotYetKnown(wrong.status());
   if (wrong->empty()) return absl::OkStatus();
   std::string text = "this topic can lose data";
   for (const std::string& sentence : *wrong) text += Cat("; ", sentence);

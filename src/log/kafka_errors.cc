@@ -118,6 +118,10 @@ absl::Status KafkaStatus(rd_kafka_resp_err_t error, std::string_view what, std::
   return {KafkaCode(error), text};
 }
 
+absl::Status NotYetKnown(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) ? absl::UnavailableError(status.message()) : status;
+}
+
 absl::Status KafkaAppendStatus(const KafkaOutcome& outcome, std::string_view what, std::string_view cause) {
   if (outcome.possibly == 0 && outcome.refused == 0) return absl::OkStatus();
   if (outcome.persisted == 0 && outcome.possibly == 0) {

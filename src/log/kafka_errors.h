@@ -20,6 +20,10 @@ absl::StatusCode KafkaCode(rd_kafka_resp_err_t error);
 // What a person does about it: "check log.brokers …". Empty: nothing but waiting.
 std::string_view KafkaRemedy(rd_kafka_resp_err_t error);
 
+// Of a topic that is there: brokers that do not know it have not heard of it yet. INVALID_ARGUMENT (no such
+// topic) becomes UNAVAILABLE.
+absl::Status NotYetKnown(const absl::Status& status);
+
 // The answer to an append of several records.
 struct KafkaOutcome {
   size_t persisted = 0;

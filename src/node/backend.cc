@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "log/store_then_log.h"
+#include "node/patient_log.h"
 
 namespace laneway::node {
 namespace {
@@ -27,20 +28,26 @@ class EmbeddedBackend : public Backend {
 
 class KafkaBackend : public Backend {
  public:
-  KafkaBackend(std::unique_ptr<log::KafkaLog> log, std::unique_ptr<log::EmbeddedEngine> engine)
-      : engine_(std::move(engine)), log_(std::move(log)), journal_(&engine_->store(), log_.get()) {}
+  KafkaBackend(std::unique_ptr<log::KafkaLog> log, std::unique_ptr<log::EmbeddedEngine> engine,
+               Patience* patience)
+      : engine_(std::move(engine)),
+        log_(std::move(log)),
+        patient_(log_.get(), patience),
+        journal_(&engine_->store(), log_.get()) {}
 
-  log::Log& LogAs(std::string_view) override { return *log_; }
+  log::Log& LogAs(std::string_view) override { return patient_; }
   log::Journal& JournalAs(std::string_view) override { return journal_; }
   log::Store& store() override { return engine_->store(); }
   bool shared() const override { return true; }
   log::EngineHealth Health() const override { return engine_->Health(); }
   log::EngineStats Stats() const override { return engine_->Stats(); }
   log::KafkaLog* kafka() override { return log_.get(); }
+  void Settle() override { patient_.Settle(); }
 
  private:
   std::unique_ptr<log::EmbeddedEngine> engine_;
   std::unique_ptr<log::KafkaLog> log_;  // its answers may still ask the store
+  PatientLog patient_;
   log::StoreThenLog journal_;
 };
 
@@ -83,7 +90,7 @@ absl::Status AwaitBrokers(log::KafkaLog& log, const BackendOptions& options) {
     if (reached.ok() || absl::IsPermissionDenied(reached) || absl::IsInvalidArgument(reached)) return reached;
     if (options.on_note && tries % kNoteEvery == 0)
       options.on_note(absl::StrCat("Waits for the brokers: ", reached.message()));
-    if (options.give_up && options.give_up())
+    if (options.give_up && options.give_up(Millis(0)))
       return absl::CancelledError("stopped while it waited for the brokers");
   }
 }
@@ -112,8 +119,9 @@ absl::StatusOr<std::unique_ptr<Backend>> OpenKafka(const BackendOptions& options
   auto log = log::KafkaLog::Open(std::move(kafka));
   if (!log.ok()) return log.status();
   if (absl::Status status = AwaitBrokers(**log, options); !status.ok()) return status;
-  if (absl::Status status = CheckTopics(**log, options.log); !status.ok()) return status;
-  return std::make_unique<KafkaBackend>(std::move(*log), std::move(*engine));
+  auto backend = std::make_unique<KafkaBackend>(std::move(*log), std::move(*engine), options.patience);
+  if (absl::Status status = CheckTopics(backend->LogAs(""), options.log); !status.ok()) return status;
+  return backend;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "log/kafka.h"
 #include "log/log.h"
 #include "log/store.h"
+#include "node/patience.h"
 #include "ops/secret.h"
 
 namespace laneway::node {
@@ -36,7 +37,8 @@ struct BackendOptions {
   std::function<void(double)> on_append;                    // seconds until it was durable; any thread
   std::function<void(const log::EngineHealth&)> on_health;  // of the store (and the log in it); any thread
   std::function<void(const std::string&)> on_note;          // for people, while brokers are waited for
-  std::function<bool()> give_up;                            // asked while brokers are waited for
+  std::function<bool(Millis)> give_up;                      // while brokers are waited for: node.h
+  Patience* patience = nullptr;                             // outlives the backend
 };
 
 class Backend {
@@ -55,6 +57,8 @@ class Backend {
   virtual log::EngineStats Stats() const = 0;
   // Null on the embedded log.
   virtual log::KafkaLog* kafka() { return nullptr; }
+  // The process has started: from now on brokers that answer too late are not asked again by the log itself.
+  virtual void Settle() {}
 };
 
 // Waits until the brokers answer, or `give_up` says so (CANCELLED).

@@ -61,7 +61,11 @@ PlacementLimits LimitsOf(const v1::PlacementConfig& config) {
 }
 
 Node::Node(NodeOptions options)
-    : options_(std::move(options)), incarnation_(ops::NewIncarnationId()), clock_(&ops::RealClock::Get()) {
+    : options_(std::move(options)),
+      incarnation_(ops::NewIncarnationId()),
+      clock_(&ops::RealClock::Get()),
+      patience_({[clock = clock_] { return std::chrono::duration_cast<Millis>(clock->Boot()); },
+                 options_.give_up, options_.on_note}) {
   data_ = Absolute(options_.config.log().data());
   zone_root_ = Absolute(options_.config.zone().path());
 }
@@ -74,6 +78,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(NodeOptions options) {
                           &Node::OpenBrowsers, &Node::OpenFold}) {
     if (absl::Status status = (fleet.get()->*step)(); !status.ok()) return status;
   }
+  fleet->backend_->Settle();
   fleet->Run();
   if (absl::Status status = fleet->StandForElection(); !status.ok()) return status;
   if (absl::Status status = fleet->Serve(); !status.ok()) return status;  // its destructor stops what runs
@@ -116,6 +121,7 @@ absl::Status Node::OpenLog() {
   backend.on_health = options_.on_log_health;
   backend.on_note = options_.on_note;
   backend.give_up = options_.give_up;
+  backend.patience = &patience_;
   auto opened = OpenBackend(backend);
   if (!opened.ok()) return opened.status();
   backend_ = std::move(*opened);

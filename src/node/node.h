@@ -72,7 +72,8 @@ struct NodeOptions {
   std::function<void(const WorkerId&, const std::string&)>
       on_line;                                      // "Worker Lost (silent for 30 s)"; any thread
   std::function<void(const std::string&)> on_note;  // for people: what stands between it and the brokers
-  std::function<bool()> give_up;                    // asked meanwhile
+  // Meanwhile: waits for at most so long. True: the process is to end. None: nothing is asked twice.
+  std::function<bool(Millis)> give_up;
   std::function<void(const log::EngineHealth&)> on_log_health;  // it has changed; on a thread of the log's
   std::function<void(const absl::Status&)> on_fatal;  // any thread: the process should end, and say why
 };
@@ -123,6 +124,7 @@ class Node {
   void StopServing();
   absl::Status RegisterWorkers();
   absl::Status RetireOthers(std::vector<log::NewRecord>* records);
+  absl::Status AppendAndWait(const std::vector<log::NewRecord>& records);
   void Run();
   void RunFold();
   absl::Status StandForElection();
@@ -137,6 +139,7 @@ class Node {
   IncarnationId incarnation_;
   const ops::Clock* clock_;
   std::shared_ptr<worker::Companion> companion_;
+  Patience patience_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<zone::PosixFs> fs_;
   ops::Loop fold_loop_{"fold"};

@@ -16,15 +16,6 @@
 namespace laneway::node {
 namespace {
 
-// Waits for an append, before any loop runs.
-absl::Status AppendAndWait(log::Log& log, std::vector<log::NewRecord> records) {
-  if (records.empty()) return absl::OkStatus();
-  std::promise<absl::Status> done;
-  log.Append(std::move(records),
-             [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
-  return done.get_future().get();
-}
-
 std::vector<std::string> Environment() {
   std::vector<std::string> environment;
   for (const auto& [name, value] : ops::ProcessEnvironment())
@@ -39,6 +30,19 @@ log::NewRecord RecordOf(const v1::WorkerRegistered& registered) {
 }
 
 }  // namespace
+
+// Waits for an append, before any loop runs. What is said at a start may be said twice: the fold, or the last
+// record of a key, makes one of it. So what may have happened is appended again as well.
+absl::Status Node::AppendAndWait(const std::vector<log::NewRecord>& records) {
+  if (records.empty()) return absl::OkStatus();
+  return patience_.Asked([&] {
+    std::promise<absl::Status> done;
+    backend_->LogAs("laneway").Append(records, [&](const absl::Status& status, std::span<const Offset>) {
+      done.set_value(absl::IsUnknown(status) ? absl::UnavailableError(status.message()) : status);
+    });
+    return done.get_future().get();
+  });
+}
 
 absl::Status Node::OpenWorkers() {
   if (!options_.roles.workers) return absl::OkStatus();
@@ -90,7 +94,7 @@ absl::Status Node::RegisterWorkers() {
   if (!backend_->shared()) {
     if (absl::Status status = RetireOthers(&records); !status.ok()) return status;
   }
-  return AppendAndWait(backend_->LogAs("laneway"), std::move(records));
+  return AppendAndWait(records);
 }
 
 // One process is the whole fleet: who was here before and is not named any more has left for good.
@@ -150,8 +154,7 @@ absl::Status Node::TellLastWords() {
           fold::RecordOf(event, fold::PartitionOf(event, options_.config.log().event_partitions())));
     }
     if (!file.told) {
-      absl::Status status = AppendAndWait(backend_->LogAs("laneway"), std::move(records));
-      if (!status.ok()) return status;
+      if (absl::Status status = AppendAndWait(records); !status.ok()) return status;
     }
     if (absl::Status status = worker::ForgetLastWords(file); !status.ok()) return status;
   }

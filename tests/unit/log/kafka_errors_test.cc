@@ -59,6 +59,14 @@ TEST(KafkaErrorsTest, MessagesSayWhatCauseAndRemedy) {
   EXPECT_THAT(KafkaStatus(RD_KAFKA_RESP_ERR__TRANSPORT, "x").ToString(), HasSubstr("log.brokers"));
 }
 
+TEST(KafkaErrorsTest, WhoDoesNotKnowATopicThatIsThereIsLate) {
+  const auto code = [](rd_kafka_resp_err_t error) { return NotYetKnown(KafkaStatus(error, "look")).code(); };
+  EXPECT_EQ(code(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), StatusCode::kUnavailable);
+  EXPECT_EQ(code(RD_KAFKA_RESP_ERR__TIMED_OUT), StatusCode::kUnavailable);
+  EXPECT_EQ(code(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED), StatusCode::kPermissionDenied);
+  EXPECT_EQ(code(RD_KAFKA_RESP_ERR_NO_ERROR), StatusCode::kOk);
+}
+
 // "UNKNOWN: may have happened; any other error: nothing of it did."
 TEST(KafkaErrorsTest, AnAppendIsUnknownAsSoonAsAnyPartOfItMayHaveHappened) {
   struct Row {
