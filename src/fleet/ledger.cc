@@ -278,17 +278,18 @@ FoldVerdict Ledger::Republished(Now& now, const v1::Event& event) {
   if (!IsHeld(task.state)) return FoldVerdict::kNotHeld;
   const Change held = Held(job, task, event.task());
   const bool started = task.state == TaskState::kRunning;
-  EndAttempt(now, task, task.attempt, "republished", v1::ENDING_UNSPECIFIED, 0,
+  const bool browser = started && event.task_republished().ending() == v1::BROWSER_GONE;
+  EndAttempt(now, task, task.attempt, "republished", browser ? v1::BROWSER_GONE : v1::ENDING_UNSPECIFIED, 0,
              event.task_republished().reason());
   if (!started) {  // rule L1: losses of attempts that never started count towards nothing
     BackToPending(now, job, event.task(), KeptPlace(now, task), held);
     return FoldVerdict::kAccepted;
   }
   task.losses++;
-  task.More().last_message =
-      "lost with worker " + WorkerName(held.held_by) + " (" + event.task_republished().reason() + ")";
-  task.last_ending = v1::INTERRUPTED;
-  const RetryAnswer answer = AfterLoss(*job.spec, task.losses);
+  task.More().last_message = (browser ? "lost with the browser of " : "lost with worker ") +
+                             WorkerName(held.held_by) + " (" + event.task_republished().reason() + ")";
+  task.last_ending = browser ? v1::BROWSER_GONE : v1::INTERRUPTED;
+  const RetryAnswer answer = AfterFailure(*job.spec, task.last_ending, task.failures, task.losses);
   if (answer.decision == RetryDecision::kDead) {
     Die(now, job, event.task(), held);
   } else {

@@ -207,6 +207,8 @@ void Reaper::Republish(const WorkerId& worker, Suspect& suspect, LogTime now,
     event.set_attempt(attempt);
     event.mutable_task_republished()->set_worker(worker.name);
     event.mutable_task_republished()->set_reason(suspect.lost ? "worker_lost" : "browser_lost");
+    // What runs goes by its job's on_browser_loss: the fold decides, as when the worker says it.
+    if (!suspect.lost) event.mutable_task_republished()->set_ending(v1::BROWSER_GONE);
     still.emplace(task, std::pair(attempt, LogTime{0}));
   });
   suspect.out = std::move(still);

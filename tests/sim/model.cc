@@ -132,8 +132,9 @@ bool Model::OfTask(ModelJob& job, uint32_t partition, const v1::Event& event) {
     attempt.end = "republished";
     attempt.republished = true;
     if (task.state == TaskState::kRunning) {
-      dead = ++task.losses >= max_losses;
-      task.last_ending = v1::INTERRUPTED;
+      const bool browser = event.task_republished().ending() == v1::BROWSER_GONE;
+      dead = ++task.losses >= max_losses || (browser && job.spec.on_browser_loss() == v1::FAIL_TASK);
+      task.last_ending = browser ? v1::BROWSER_GONE : v1::INTERRUPTED;
     }
   } else if (event.has_task_failed()) {
     const v1::TaskFailed& what = event.task_failed();

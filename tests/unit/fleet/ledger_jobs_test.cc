@@ -310,6 +310,45 @@ TEST(LedgerJobsTest, RuleL4AMoveOfBeforeARedriveDoesNotCloseTheJob) {  // rule L
   EXPECT_EQ(old.ledger->Find(kJob)->file->final_path, "failed/a.csv");
 }
 
+// Whoever says that the browser is gone: the worker (TaskFailed) or a reaper.
+TEST(LedgerJobsTest, WhatIsToFailWithItsBrowserIsDeadWhenAReaperTakesItBack) {
+  const auto take_back = [](uint32_t attempt, v1::Ending ending) {
+    v1::Event event = Republish(attempt, kOne);
+    event.mutable_task_republished()->set_reason("browser_lost");
+    event.mutable_task_republished()->set_ending(ending);
+    return event;
+  };
+  const auto submitted = [](v1::OnBrowserLoss policy) {
+    v1::Event event = Submit();
+    event.mutable_job_submitted()->mutable_spec()->set_needs_browser(true);
+    event.mutable_job_submitted()->mutable_spec()->set_on_browser_loss(policy);
+    return event;
+  };
+  const struct {
+    const char* why;
+    v1::OnBrowserLoss policy;
+    bool started;
+    v1::Ending ending;
+    const char* want;
+  } rows[] = {
+      {"what it did may have happened", v1::FAIL_TASK, true, v1::BROWSER_GONE, "DEAD 1"},
+      {"it did nothing yet", v1::FAIL_TASK, false, v1::BROWSER_GONE, "PENDING 2"},
+      {"its worker was lost; or a record of before reapers said more", v1::FAIL_TASK, true,
+       v1::ENDING_UNSPECIFIED, "PENDING 2"},
+      {"is to be tried again", v1::RETRY_TASK, true, v1::BROWSER_GONE, "PENDING 2"},
+  };
+  for (const auto& row : rows) {
+    Fold fold;
+    ASSERT_EQ(fold.Take(submitted(row.policy)), kAccepted);
+    ASSERT_EQ(fold.Take(Assign(1, kOne)), kAccepted);
+    if (row.started) {
+      ASSERT_EQ(fold.Take(Start(1, kOne)), kAccepted);
+    }
+    ASSERT_EQ(fold.Take(take_back(1, row.ending)), kAccepted);
+    EXPECT_EQ(fold.TaskIs(), row.want) << row.why;
+  }
+}
+
 // ---- at rest
 
 // A history with everything in it; after each record what the snapshot gives is the same.

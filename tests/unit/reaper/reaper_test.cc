@@ -244,6 +244,8 @@ TEST_F(ReaperTest, ABrowserThatIsLostTakesOnlyTheTasksThatNeedIt) {
   reaper.OnFoldSays({kWorker, false, true}, "browser_away", now);
   Step();
   EXPECT_THAT(Last(), ElementsAre("Republished 1.1 browser_lost"));
+  EXPECT_EQ(appends.back().events.back().task_republished().ending(), v1::BROWSER_GONE)
+      << "whether it is tried again is its job's to say (on_browser_loss)";
   EXPECT_THAT(lines, ElementsAre("DTF-03 – Browser Disconnected (Browser 9224)"));
 }
 
