@@ -4,19 +4,13 @@
 #include <array>
 #include <set>
 
+#include "ops/browser_loss.h"
 #include "ops/strict_json.h"
 #include "ops/text.h"
 #include "ops/units.h"
 
 namespace laneway::api {
 namespace {
-
-std::optional<v1::OnBrowserLoss> OnBrowserLossOf(std::string_view word) {
-  if (word == "retry") return v1::RETRY_TASK;
-  if (word == "continue") return v1::CONTINUE_TASK;
-  if (word == "fail") return v1::FAIL_TASK;
-  return std::nullopt;
-}
 
 using ops::JsonKind;
 using ops::JsonValue;
@@ -228,8 +222,8 @@ class Reader {
       Refuse("needs_browser", *browser, "true or false");
     if (browser != nullptr) spec.set_needs_browser(browser->boolean);
     if (const JsonValue* loss = root.Find("on_browser_loss")) {
-      const auto known = loss->kind == JsonKind::kString ? OnBrowserLossOf(loss->text) : std::nullopt;
-      if (!known) Refuse("on_browser_loss", *loss, "\"retry\", \"continue\" or \"fail\"");
+      const auto known = loss->kind == JsonKind::kString ? ops::OnBrowserLossOf(loss->text) : std::nullopt;
+      if (!known) Refuse("on_browser_loss", *loss, ops::BrowserLossForm());
       spec.set_on_browser_loss(known.value_or(v1::RETRY_TASK));
     }
   }
@@ -313,7 +307,7 @@ v1::JobSpec SpecFromConfig(const v1::JobConfig& config) {
   spec.set_max_attempts(config.max_attempts());
   spec.set_max_losses(config.max_losses());
   spec.set_needs_browser(config.needs_browser());
-  spec.set_on_browser_loss(OnBrowserLossOf(config.on_browser_loss()).value_or(v1::RETRY_TASK));
+  spec.set_on_browser_loss(ops::OnBrowserLossOf(config.on_browser_loss()).value_or(v1::RETRY_TASK));
   spec.mutable_backoff()->set_initial_ms(static_cast<uint32_t>(config.backoff().initial_ms()));
   spec.mutable_backoff()->set_factor(config.backoff().factor());
   spec.mutable_backoff()->set_max_ms(static_cast<uint32_t>(config.backoff().max_ms()));

@@ -17,6 +17,7 @@
 #include "cli/exit_codes.h"
 #include "cli/read.h"
 #include "cli/settings.h"
+#include "node/browser_plan.h"
 #include "ops/clock.h"
 #include "ops/config.h"
 #include "ops/json_writer.h"
@@ -173,9 +174,10 @@ void CheckBrowsers(const v1::Config& config, std::vector<Finding>* findings) {
     const bool display = std::getenv("DISPLAY") != nullptr || std::getenv("WAYLAND_DISPLAY") != nullptr;
     findings->push_back({"display", true, display ? "there is one" : "none: browsers start headless", ""});
   }
-  uint32_t port = browser.port_base();
+  uint32_t place = 0;
   for (const std::string& name : ops::WorkerNames(config.worker())) {
-    const auto owner = worker::WhoListens(static_cast<uint16_t>(port));
+    const uint16_t port = node::BrowserPort(config, WorkerId(name), ++place);
+    const auto owner = worker::WhoListens(port);
     const bool own = owner && owner->name.find("chrom") != std::string::npos;
     const bool fine = browser.attach() ? owner.has_value() : !owner || own;
     findings->push_back({"browser port " + std::to_string(port), fine,
@@ -184,7 +186,6 @@ void CheckBrowsers(const v1::Config& config, std::vector<Finding>* findings) {
                          browser.attach()
                              ? "start the browser with --remote-debugging-port=" + std::to_string(port)
                              : "end it, or set another browser.port_base"});
-    port++;
   }
 }
 

@@ -31,6 +31,11 @@ uint32_t WorkerNumber(const std::string& id_pattern, const WorkerId& worker, uin
   return place;
 }
 
+uint16_t BrowserPort(const v1::Config& config, const WorkerId& worker, uint32_t place) {
+  const uint32_t number = WorkerNumber(config.worker().id_pattern(), worker, place);
+  return static_cast<uint16_t>(std::min(config.browser().port_base() + number - 1, 65'535U));
+}
+
 worker::BrowserSpec BrowserSpecOf(const v1::Config& config, const WorkerId& worker, uint32_t place,
                                   const std::vector<std::string>& environment) {
   const v1::BrowserConfig& browser = config.browser();
@@ -42,8 +47,7 @@ worker::BrowserSpec BrowserSpecOf(const v1::Config& config, const WorkerId& work
   spec.limits.recycle_tasks = browser.recycle_tasks();
   spec.limits.recycle_age = Millis(browser.recycle_age_ms());
   spec.limits.recycle_memory_kib = browser.recycle_memory() / 1024;
-  const uint32_t port = browser.port_base() + WorkerNumber(config.worker().id_pattern(), worker, place) - 1;
-  spec.plan.port = static_cast<uint16_t>(std::min(port, 65'535U));
+  spec.plan.port = BrowserPort(config, worker, place);
   spec.plan.profile =
       std::filesystem::absolute(absl::StrReplaceAll(browser.profile_dir(), {{"{worker}", worker.name}}))
           .lexically_normal();

@@ -19,6 +19,9 @@ namespace laneway::node {
 // wherever it is started; `place` (from 1) when its name follows no pattern.
 uint32_t WorkerNumber(const std::string& id_pattern, const WorkerId& worker, uint32_t place);
 
+// The debugging port of the worker's browser.
+uint16_t BrowserPort(const v1::Config& config, const WorkerId& worker, uint32_t place);
+
 // `environment`: ours, NAME=value. `place`: the worker's in this process, from 1.
 worker::BrowserSpec BrowserSpecOf(const v1::Config& config, const WorkerId& worker, uint32_t place,
                                   const std::vector<std::string>& environment);

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 
+#include "ops/browser_loss.h"
 #include "ops/units.h"
 
 namespace laneway::ops {
@@ -107,12 +108,7 @@ const std::vector<ConfigRule>& Table() {
        0,
        {},
        "tasks run only while their worker's browser is connected"},
-      {"job.on_browser_loss",
-       K::kChoice,
-       "retry",
-       0,
-       0,
-       {"retry", "continue", "fail"},
+      {"job.on_browser_loss", K::kChoice, "retry", 0, 0, BrowserLossWords(),
        "a task whose browser is lost is stopped and tried again; or goes on; or is stopped and dead"},
 
       {"worker.in_process_thread_count", K::kWhole, "3", 0, 1000, {}, "workers in this process; 0: none"},

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "api/target.h"
+#include "ops/browser_loss.h"
+#include "ops/config.h"
 
 namespace laneway::api {
 namespace {
@@ -80,6 +82,8 @@ TEST(JobDefinitionTest, MistakesAreToldAllAtOnce) {
         "max_attempts: found 0; allowed: a whole number from 1 to 1000", "priority: found 1.5",
         "timeout: found 5", "late_success", "labels[0]: found \"a b\"",
         "needs_browser: found 1; allowed: true or false"}},
+      {R"({"on_browser_loss": "weep"})",
+       {"on_browser_loss: found \"weep\"; allowed: one of \"retry\", \"continue\", \"fail\""}},
       {R"({"payload": ")" + std::string(300'000, 'x') + "\"}", {"payload: larger than 256KiB"}},
   };
   for (const Row& row : rows) {
@@ -88,6 +92,22 @@ TEST(JobDefinitionTest, MistakesAreToldAllAtOnce) {
     ASSERT_EQ(result.errors.size(), row.want.size())
         << row.json.substr(0, 200) << testing::PrintToString(result.errors);
     for (size_t i = 0; i < row.want.size(); i++) EXPECT_THAT(result.errors[i], HasSubstr(row.want[i]));
+  }
+}
+
+TEST(JobDefinitionTest, AJobSaysInTheWordsOfTheConfigurationWhatBecomesOfItWithoutItsBrowser) {
+  for (const auto& [word, meaning] : ops::kBrowserLossWords) {
+    const auto result = ParseJobDefinition(
+        R"({"handler": "noop", "on_browser_loss": ")" + std::string(word) + "\"}", Defaults());
+    ASSERT_TRUE(result.definition) << testing::PrintToString(result.errors);
+    EXPECT_EQ(result.definition->job.spec().on_browser_loss(), meaning);
+    v1::JobConfig config;
+    config.set_on_browser_loss(std::string(word));
+    EXPECT_EQ(SpecFromConfig(config).on_browser_loss(), meaning);
+    ops::ConfigSources sources;
+    sources.flags.push_back({"job.on_browser_loss=" + std::string(word), "--set"});
+    const auto loaded = ops::LoadConfig(sources);
+    EXPECT_TRUE(loaded.config) << word;
   }
 }
 
