@@ -286,6 +286,7 @@ void Node::Hurry() {
   if (!options_.roles.workers) return;
   worker_loop_.Post([this] {
     if (workers_) workers_->BeginShutdown(worker::Shutdown::kAtOnce, Millis(0), [] {});
+    if (!browsers_gone_ && browsers_) browsers_->Hurry();
   });
 }
 
@@ -314,7 +315,10 @@ void Node::StopWorkers(Millis drain_timeout) {
     if (browsers_) browsers_->Stop(kBrowserPatience);
     // Each tells the other: first the workers tell nothing more, then the browsers are gone, then the
     // workers.
-    worker_loop_.Call([this] { workers_->OnBrowserUse(nullptr); });
+    worker_loop_.Call([this] {
+      workers_->OnBrowserUse(nullptr);
+      browsers_gone_ = true;
+    });
     browsers_.reset();
     worker_loop_.Call([this] { workers_.reset(); });
   }

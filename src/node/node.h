@@ -85,7 +85,7 @@ class Node {
 
   // Takes nothing new, lets running scripts end for at most this long, then stops them; flushes and closes.
   void Stop(Millis drain_timeout);
-  // Makes a Stop under way hurry: scripts are stopped at once.
+  // Makes a Stop under way hurry: scripts are stopped at once, and browsers killed.
   void Hurry();
 
   // Every job has ended, and nothing in incoming/ can become one.
@@ -147,6 +147,7 @@ class Node {
   std::unique_ptr<worker::Executor> executor_;
   std::unique_ptr<worker::WorkerRunner> workers_;
   std::unique_ptr<worker::Browsers> browsers_;
+  bool browsers_gone_ = false;  // on the workers' loop: nobody there may touch them any more
   std::vector<worker::Opened> opened_;
   std::map<Lane, Offset> lag_shown_;  // on the workers' loop
   std::unique_ptr<fold::FleetFold> fold_;

@@ -6,7 +6,9 @@
 // Threads:    Routes' handlers on the server's thread; they ask the workers' loop.
 #pragma once
 
-#include <mutex>
+#include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "api/http_server.h"
@@ -23,14 +25,16 @@ class WorkerMetrics {
   WorkerMetrics(ops::Loop* loop, ViewsOf views) : loop_(loop), views_(std::move(views)) {}
 
   std::vector<api::Route> Routes();
+  // What is told of these, in Prometheus' format; the API has the same names for the fleet. On the workers'
+  // loop.
+  std::string Text(const std::vector<worker::WorkerRunner::View>& views);
 
  private:
-  void Refresh(const std::vector<worker::WorkerRunner::View>& views);
-
   ops::Loop* const loop_;
   const ViewsOf views_;
   ops::Metrics metrics_;
   double succeeded_ = 0, failed_ = 0, released_ = 0;  // told so far
+  std::map<std::string, uint64_t> restarts_;          // of browsers, by worker
 };
 
 }  // namespace laneway::node

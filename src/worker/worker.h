@@ -135,6 +135,7 @@ struct WorkerCounters {
   uint64_t failed = 0;
   uint64_t released = 0;
   uint64_t commit_retries = 0;
+  uint64_t browser_restarts = 0;
 };
 
 class Worker {
@@ -164,6 +165,7 @@ class Worker {
   void OnExecutor(const ExecutorEvent& event, Now now);
   void OnBrowser(const BrowserState& browser);
   const BrowserUse& browser_use() const { return browser_use_; }
+  const BrowserState& browser() const { return browser_; }
   // An operator says go on: ends a pause the worker gave itself, and voids drain marks of earlier words.
   // `intent`: 1 + its offset in `control`.
   void OnResume(uint64_t intent = 0);

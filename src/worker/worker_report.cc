@@ -168,6 +168,9 @@ void Worker::Accuse(const Attempt& attempt, bool ok, v1::Ending ending, const st
 void Worker::OnBrowser(const BrowserState& browser) {
   if (browser.usable() != browser_.usable() || browser.generation != browser_.generation) beat_now_ = true;
   health_now_ = true;
+  // Those that happened before this process was there are not its own to count.
+  if (browser_.generation != 0 && browser.generation > browser_.generation)
+    counters_.browser_restarts += browser.generation - browser_.generation;
   browser_ = browser;
   browser_use_.seen = browser.seq;
   for (Attempts* list : {&starting_, &running_}) {

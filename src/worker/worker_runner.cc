@@ -485,7 +485,8 @@ std::vector<WorkerRunner::View> WorkerRunner::Views() const {
   for (const auto& one : workers_) {
     const Worker& core = one->core;
     views.push_back({core.options().id, core.options().capacity, core.running(), core.queued(), core.idle(),
-                     core.paused_by_itself(), one->log.lost(), one->bad_records, core.counters()});
+                     core.paused_by_itself(), core.options().has_browser, core.browser().connected,
+                     one->log.lost(), one->bad_records, core.counters()});
   }
   return views;
 }

@@ -95,6 +95,8 @@ class WorkerRunner {
     uint32_t queued = 0;
     bool idle = true;
     bool paused_by_itself = false;
+    bool has_browser = false;
+    bool browser_connected = false;
     uint64_t lines_lost = 0;
     uint64_t lane_records_bad = 0;
     WorkerCounters counters;

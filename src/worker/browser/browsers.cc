@@ -161,24 +161,33 @@ void Browsers::CheckClosed() {
   std::exchange(closed_, nullptr)();
 }
 
+void Browsers::CloseAll() {
+  for (const auto& one : ones_) {
+    one->guard.Close();
+    Step(*one);
+  }
+}
+
+void Browsers::Hurry() {
+  loop_.Post([this] {
+    hurried_ = true;
+    if (closed_) CloseAll();
+  });
+}
+
 void Browsers::Stop(Millis patience) {
   if (!started_) return;
   std::promise<void> closed;
-  const auto close_all = [this] {
-    for (const auto& one : ones_) {
-      one->guard.Close();
-      Step(*one);
-    }
-  };
   std::future<void> done = closed.get_future();
-  const bool accepted = loop_.Post([this, &closed, close_all] {
+  const bool accepted = loop_.Post([this, &closed] {
     closed_ = [&closed] { closed.set_value(); };
-    close_all();
+    CloseAll();
+    if (hurried_) CloseAll();
     CheckClosed();
   });
   if (!accepted) return;
   if (done.wait_for(patience) == std::future_status::ready) return;
-  loop_.Call(close_all);
+  loop_.Call([this] { CloseAll(); });
   if (done.wait_for(Millis(5'000)) != std::future_status::ready) loop_.Call([this] { closed_ = nullptr; });
 }
 

@@ -49,6 +49,8 @@ class Browsers {
   void OnUse(const WorkerId& worker, const BrowserUse& use);
   // Closes all, and waits for at most `patience`; what then still runs is killed.
   void Stop(Millis patience);
+  // Makes a Stop under way, or still to come, kill them at once. Any thread, while this lives.
+  void Hurry();
 
  private:
   struct One;
@@ -60,6 +62,7 @@ class Browsers {
   void End(One& one, BrowserEnd how);
   void OnDebug(DebugClient::LinkId link, const GuardEvent& event);
   bool IsOwn(const One& one, std::string* who) const;
+  void CloseAll();
   void CheckClosed();
 
   const ops::Clock* const clock_;
@@ -69,6 +72,7 @@ class Browsers {
   std::unique_ptr<DebugClient> debug_;
   DebugClient::LinkId next_link_ = 1;
   bool started_ = false;
+  bool hurried_ = false;          // on the loop
   std::function<void()> closed_;  // to be called when all are
 };
 

@@ -19,6 +19,7 @@ void BrowserGuard::On(const GuardEvent& event, Millis now) {
 
 void BrowserGuard::Close() {
   const bool again = std::exchange(closing_, true);
+  closing_at_once_ = again;
   give_up_ = "closed";
   switch (stage_) {
     case Stage::kOff:
@@ -177,7 +178,7 @@ void BrowserGuard::Took(const BrowserLaunched& event, Millis now) {
   tasks_before_ = used_.tasks;
   identity_.clear();
   reattaching_ = false;
-  if (closing_) return End(BrowserEnd::kGently, now);
+  if (closing_) return End(closing_at_once_ ? BrowserEnd::kAtOnce : BrowserEnd::kGently, now);
   Search(now, limits_.start_timeout);
 }
 

@@ -107,7 +107,7 @@ class BrowserGuard {
 
   void Begin(Millis now);
   void On(const GuardEvent& event, Millis now);
-  // Ends it, and starts it no more. A second call ends it at once.
+  // Ends it, and starts it no more. A second call ends it at once, also one that only just starts.
   void Close();
   void Step(Millis now, GuardCommands* out);
   // Before it, Step does nothing unless an event came.
@@ -159,6 +159,7 @@ class BrowserGuard {
   GuardCommands out_;  // since the last Step
   Stage stage_ = Stage::kOff;
   bool closing_ = false;
+  bool closing_at_once_ = false;
 
   // What the worker was told.
   bool connected_ = false;

@@ -370,6 +370,14 @@ TEST(BrowserGuardTest, ClosesAndStaysClosed) {
   starting.Step();
   starting.Take(BrowserLaunched{1, false});
   EXPECT_THAT(starting.ends, ElementsAre(BrowserEnd::kGently)) << "ended as soon as it runs";
+
+  Rig hurried;
+  hurried.guard.Close();
+  hurried.Step();
+  hurried.guard.Close();
+  hurried.Step();
+  hurried.Take(BrowserLaunched{1, false});
+  EXPECT_THAT(hurried.ends, ElementsAre(BrowserEnd::kAtOnce));
 }
 
 }  // namespace

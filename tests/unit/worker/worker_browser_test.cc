@@ -61,6 +61,16 @@ TEST_F(WorkerBrowserTest, WhoseBrowserIsGoneIsStoppedUnlessItMayGoOn) {
   EXPECT_TRUE(rig.events.back().task_failed().browser_replaced());
 }
 
+TEST_F(WorkerBrowserTest, RestartsAreCountedFromTheFirstOneItSees) {
+  Connected(5);
+  EXPECT_EQ(rig.worker->counters().browser_restarts, 0u) << "it was open before this process began";
+  Tell({.connected = false, .generation = 5, .over = 5});
+  Connected(6);
+  Connected(8);
+  EXPECT_EQ(rig.worker->counters().browser_restarts, 3u);
+  EXPECT_TRUE(rig.worker->browser().connected);
+}
+
 TEST_F(WorkerBrowserTest, WhoMayGoOnWithoutItsBrowserDoesAndItsRecordSaysSo) {
   SendWithBrowser(1, v1::CONTINUE_TASK);
   Connected(1);
