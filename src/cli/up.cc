@@ -166,8 +166,8 @@ node::NodeOptions FleetOptions(const UpOptions& options, const ops::EffectiveCon
         health.ok ? "There is space for the record log again: work goes on" : health.message;
     ops::Log(health.ok ? ops::LogLevel::kInfo : ops::LogLevel::kError, "laneway", text);
   };
-  fleet.on_line = [](const WorkerId& worker, const std::string& text) {
-    ops::Log(ops::LogLevel::kWarning, worker.name, text);
+  fleet.on_line = [](const WorkerId& worker, const std::string& text, bool good) {
+    ops::Log(good ? ops::LogLevel::kInfo : ops::LogLevel::kWarning, worker.name, text);
   };
   return fleet;
 }

@@ -196,7 +196,7 @@ void Node::OpenReaper() {
   reaper_ = std::make_unique<reaper::ReaperRunner>(
       reaper::ReaperPorts{&fold_loop_, &backend_->LogAs("reaper"), fold_.get()}, reaping, 1,
       [this](const reaper::Line& line) {
-        if (options_.on_line) options_.on_line(line.worker, line.text);
+        if (options_.on_line) options_.on_line(line.worker, line.text, line.good);
       });
 }
 

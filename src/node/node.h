@@ -69,8 +69,8 @@ struct NodeOptions {
   bool serve_zone = true;
   std::string version;
   std::function<void(const v1::Alert&)> on_alert;  // on the fold's loop
-  std::function<void(const WorkerId&, const std::string&)>
-      on_line;                                      // "Worker Lost (silent for 30 s)"; any thread
+  // "Worker Lost (silent for 30 s)"; `good`: there is nothing to look after. Any thread.
+  std::function<void(const WorkerId&, const std::string&, bool good)> on_line;
   std::function<void(const std::string&)> on_note;  // for people: what stands between it and the brokers
   // Meanwhile: waits for at most so long. True: the process is to end. None: nothing is asked twice.
   std::function<bool(Millis)> give_up;

@@ -188,8 +188,9 @@ absl::Status Node::OpenBrowsers() {
         BrowserSpecOf(options_.config, id, static_cast<uint32_t>(specs.size() + 1), Environment()));
   browsers_ = std::make_unique<worker::Browsers>(clock_, std::move(specs),
                                                  [this](const WorkerId& worker, worker::BrowserNews news) {
-                                                   for (const std::string& line : news.lines) {
-                                                     if (options_.on_line) options_.on_line(worker, line);
+                                                   for (const worker::BrowserLine& line : news.lines) {
+                                                     if (options_.on_line)
+                                                       options_.on_line(worker, line.text, line.good);
                                                    }
                                                    workers_->OnBrowser(worker, std::move(news));
                                                  });

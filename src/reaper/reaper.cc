@@ -120,7 +120,7 @@ std::string Reaper::Reason(const std::string& reason) const {
 
 void Reaper::Tell(const WorkerId& worker, const std::string& kind, v1::Severity severity, bool resolved,
                   const std::string& text) {
-  lines_.push_back({worker, text});
+  lines_.push_back({worker, text, severity == v1::INFO});
   v1::Alert& alert = alerts_.emplace_back();
   alert.set_subject(worker.name);
   alert.set_severity(severity);

@@ -56,6 +56,7 @@ struct ReaperOptions {
 struct Line {
   WorkerId worker;
   std::string text;
+  bool good = false;  // there is nothing to look after
 };
 
 struct Append {

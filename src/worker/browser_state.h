@@ -22,6 +22,12 @@ struct BrowserState {
   bool usable() const { return connected && !resting; }
 };
 
+// What people are told of it. `good`: there is nothing to look after.
+struct BrowserLine {
+  std::string text;
+  bool good = false;
+};
+
 // The worker's word to the guard of its browser.
 struct BrowserUse {
   uint32_t users = 0;  // tasks that run with it, or are about to

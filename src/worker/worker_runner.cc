@@ -157,7 +157,7 @@ void WorkerRunner::OnBrowser(const WorkerId& worker, BrowserNews news) {
 }
 
 void WorkerRunner::TakeBrowserNews(One& one, BrowserNews news, Now now) {
-  for (std::string& text : news.lines) one.log.Add(now.wall, {std::move(text), std::nullopt, {}});
+  for (BrowserLine& line : news.lines) one.log.Add(now.wall, {std::move(line.text), std::nullopt, {}});
   const std::string& name = one.core.options().id.name;
   for (v1::Alert& alert : news.alerts) {
     alert.set_subject(name);

@@ -134,8 +134,8 @@ void BrowserDriver::Step() {
 }
 
 void BrowserDriver::CarryOut(worker::GuardCommands commands) {
-  for (const std::string& line : commands.lines) {
-    if (line.starts_with("Browser Recycled")) witness_->OnBrowserRecycled(worker_);
+  for (const worker::BrowserLine& line : commands.lines) {
+    if (line.text.starts_with("Browser Recycled")) witness_->OnBrowserRecycled(worker_);
   }
   if (commands.state) CheckState(*commands.state);
   if (commands.state || !commands.lines.empty())

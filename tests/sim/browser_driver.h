@@ -55,7 +55,7 @@ class SimBrowser {
 
 struct BrowserNews {
   std::optional<worker::BrowserState> state;
-  std::vector<std::string> lines;
+  std::vector<worker::BrowserLine> lines;
 };
 
 class BrowserDriver {

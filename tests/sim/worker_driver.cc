@@ -208,8 +208,8 @@ void WorkerDriver::OnBrowserNews(BrowserNews news) {
   world_->Post(proc_, world_->rng().Delay(3, 100), [this] {
     const BrowserNews next = std::move(news_.front());
     news_.pop_front();
-    for (const std::string& line : next.lines)
-      world_->Tell(HashBytes(line), [&] { return absl::StrCat(id_.name, ": ", line); });
+    for (const worker::BrowserLine& line : next.lines)
+      world_->Tell(HashBytes(line.text), [&] { return absl::StrCat(id_.name, ": ", line.text); });
     if (!next.state) return;
     told_ = *next.state;
     core_->OnBrowser(told_);

@@ -33,7 +33,7 @@ struct BrowserSpec {
 
 struct BrowserNews {
   std::optional<BrowserState> state;
-  std::vector<std::string> lines;
+  std::vector<BrowserLine> lines;
   std::vector<v1::Alert> alerts;
 };
 

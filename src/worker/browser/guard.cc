@@ -64,7 +64,7 @@ void BrowserGuard::Connected(Millis now) {
   resting_ = lost_said_ = false;
   note_.clear();
   state_changed_ = true;
-  Say(absl::StrCat(std::exchange(restored_due_, true) ? "Browser Restored " : "Browser Ready ", Name()));
+  SayGood(absl::StrCat(std::exchange(restored_due_, true) ? "Browser Restored " : "Browser Ready ", Name()));
   if (proven()) return;
   up_since_ = now;
   measure_at_ = now + limits_.measure_interval;
@@ -356,7 +356,7 @@ void BrowserGuard::StepRecycle(Millis now) {
   }
   const bool in_use = used_.users > 0 || used_.seen != seq_ || state_changed_;
   if (in_use && !LANEWAY_PLANTED(kBrowserRecycledInUse)) return;
-  Say(absl::StrCat("Browser Recycled ", Name(), " (", recycle_, ")"));
+  SayGood(absl::StrCat("Browser Recycled ", Name(), " (", recycle_, ")"));
   memory_kib_ = 0;
   Unconnected(absl::StrCat("recycled: ", recycle_));
   End(BrowserEnd::kGently, now);

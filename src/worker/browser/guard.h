@@ -97,7 +97,7 @@ struct GuardCommands {
   std::optional<BrowserEnd> end;
   bool measure = false;
   std::optional<BrowserState> state;
-  std::vector<std::string> lines;
+  std::vector<BrowserLine> lines;
   std::vector<v1::Alert> alerts;  // without a subject
 };
 
@@ -149,7 +149,8 @@ class BrowserGuard {
   void StepUp(Millis now);
   void StepRecycle(Millis now);
   std::string RecycleReason(Millis now) const;
-  void Say(std::string text) { out_.lines.push_back(std::move(text)); }
+  void Say(std::string text) { out_.lines.push_back({std::move(text), false}); }
+  void SayGood(std::string text) { out_.lines.push_back({std::move(text), true}); }
   void Alert(v1::Severity severity, std::string text, bool resolved = false);
   std::string Name() const;
   void TellState();

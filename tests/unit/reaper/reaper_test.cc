@@ -52,7 +52,10 @@ class ReaperTest : public ::testing::Test {
     Commands out;
     reaper.Step(now, &out);
     for (Append& append : out.appends) appends.push_back(std::move(append));
-    for (Line& line : out.lines) lines.push_back(line.worker.name + " – " + line.text);
+    for (Line& line : out.lines) {
+      lines.push_back(line.worker.name + " – " + line.text);
+      if (line.good) good.push_back(line.text);
+    }
     for (v1::Alert& alert : out.alerts) alerts.push_back(std::move(alert));
   }
   // As its shell does, which looks every second.
@@ -90,7 +93,7 @@ class ReaperTest : public ::testing::Test {
   FakeHeld held;
   Reaper reaper;
   std::vector<Append> appends;
-  std::vector<std::string> lines;
+  std::vector<std::string> lines, good;
   std::vector<v1::Alert> alerts;
 };
 
@@ -132,6 +135,7 @@ TEST_F(ReaperTest, RuleR2ASilentWorkerIsCalledLostAndCalledReturnedWhenItBeats) 
   Answer();
   FoldSaysLost(false);
   EXPECT_EQ(lines.back(), "DTF-03 – Worker Returned");
+  EXPECT_THAT(good, ElementsAre("Worker Returned"));
   ASSERT_THAT(alerts, SizeIs(2));
   EXPECT_TRUE(alerts[1].resolved());
 }

@@ -36,7 +36,10 @@ class Rig {
     if (out.end) ends.push_back(*out.end);
     measures += out.measure;
     if (out.state) state = *out.state;
-    lines.insert(lines.end(), out.lines.begin(), out.lines.end());
+    for (const BrowserLine& line : out.lines) {
+      lines.push_back(line.text);
+      if (line.good) good.push_back(line.text);
+    }
     for (const v1::Alert& alert : out.alerts) alerts.push_back(alert.message());
   }
   void Take(const GuardEvent& event) {
@@ -82,7 +85,7 @@ class Rig {
   std::vector<BrowserEnd> ends;
   std::vector<ProfileStep> profile;
   BrowserState state;
-  std::vector<std::string> lines, alerts;
+  std::vector<std::string> lines, good, alerts;
 };
 
 TEST(BrowserGuardTest, ConnectedOnlyOnceAPageHasAnswered) {
@@ -115,6 +118,8 @@ TEST(BrowserGuardTest, AKilledBrowserIsStartedAgainAtOnce) {
   EXPECT_TRUE(rig.state.connected);
   EXPECT_THAT(rig.lines, ElementsAre("Browser Ready (Browser 9224)", "Browser Disconnected (Browser 9224)",
                                      "Browser Restored (Browser 9224)"));
+  EXPECT_THAT(rig.good, ElementsAre("Browser Ready (Browser 9224)", "Browser Restored (Browser 9224)"))
+      << "nobody need look after these";
 }
 
 TEST(BrowserGuardTest, AHungBrowserIsNoticedWithinFiveSecondsAndReplacedWithinTen) {
