@@ -175,10 +175,11 @@ void WorkerRunner::Pass() {
   const Now now = Time();
   bool all_done = true;
   for (const auto& one : workers_) {
-    if (one->read_again && now.boot >= *one->read_again) one->read = true;
-    const auto due = one->core.NextDeadline();
-    if (due && now.boot >= *due)
-      one->read = true;  // a heartbeat tells how long ago lanes were read: not long
+    const auto due = one->core.NextDeadline();  // a heartbeat tells how long ago lanes were read: not long
+    one->read |= (due && now.boot >= *due) || (one->read_again && now.boot >= *one->read_again);
+    if (one->read) WatchLanes(*one);
+  }
+  for (const auto& one : workers_) {
     if (one->read) ReadLanes(*one, now);
     StepOne(*one, now);
     one->log.Flush();
@@ -296,13 +297,18 @@ void WorkerRunner::SetLanes(const v1::LaneTableSnapshot& table) {
 
 void WorkerRunner::WatchLanes(One& one) {
   std::vector<Lane> wanted;
-  one.core.ForEachLane([&](Lane lane, Offset) { wanted.push_back(lane); });
+  std::vector<log::TopicPartition> partitions;
+  std::vector<std::pair<log::TopicPartition, Offset>> from;
+  one.core.ForEachLane([&](Lane lane, Offset next) {
+    wanted.push_back(lane);
+    partitions.push_back({log::Topic::kLanes, lane});
+    from.emplace_back(partitions.back(), next);
+  });
   if (wanted == one.watched) return;
   one.watched = wanted;
-  std::vector<log::TopicPartition> partitions;
-  for (const Lane lane : wanted) partitions.push_back({log::Topic::kLanes, lane});
   one.watch.reset();
   if (partitions.empty()) return;
+  ports_.log->ReadSoon(from);  // those of all workers together: one after the other, each waits for a fetch
   one.watch = ports_.log->WatchPartitions(std::move(partitions), [inbox = inbox_, which = &one] {
     Inbox::Tell(inbox, [which](Inbox& box) { box.lanes.insert(which); });
   });
@@ -313,7 +319,6 @@ void WorkerRunner::WatchLanes(One& one) {
 void WorkerRunner::ReadLanes(One& one, Now now) {
   one.read = false;
   one.read_again.reset();
-  WatchLanes(one);
   std::vector<std::pair<Lane, Offset>> wanted;
   one.core.ForEachLane([&](Lane lane, Offset from) { wanted.emplace_back(lane, from); });
   size_t room = options_.lane_bytes_per_wake;

@@ -115,7 +115,7 @@ def core_world(house):
 
 @rule("core-unordered")
 def core_unordered(house):
-    declaration = re.compile(r"\bunordered_(?:map|set|multimap|multiset)\s*<")
+    declaration = re.compile(r"\b(?:unordered_(?:map|set|multimap|multiset)|HashMap|HashSet)\s*<")
     names = set()
     for source in house.core():
         for found in declaration.finditer(source.code):

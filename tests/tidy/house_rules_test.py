@@ -33,6 +33,7 @@ BAD = [
     ("core-world", "src/fleet/a.cc", "std::mt19937 rng;\n", "mt19937"),
     ("core-unordered", "src/fleet/a.cc", "void F() { for (const auto& [k, v] : index_) Use(k); }\n", "unordered"),
     ("core-unordered", "src/fleet/a.cc", "auto it = core.index_.begin();\n", "unordered"),
+    ("core-unordered", "src/fleet/a.cc", "HashMap<int, int> flat_;\nvoid F() { for (const auto& [k, v] : flat_) Use(k); }\n", "unordered"),
     ("arrows", "src/worker/a.cc", "#include \"api/server.h\"\n", "may not include api/server.h"),
     ("arrows", "src/log/a.cc", "#include \"worker/x.h\"\n", "do not name worker"),
     ("arrows", "src/stray/a.cc", "\n", "not declared"),
