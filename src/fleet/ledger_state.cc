@@ -152,8 +152,13 @@ void Ledger::Snapshot(uint32_t partition,
     state.set_browser_lost(worker.browser_lost);
     state.set_browser_judged(worker.browser_judged);
   }
-  for (const auto& entry : p.jobs) {  // unordered: Restore takes the jobs in any order
-    *out.add_jobs() = ToState(*entry.second);
+  // Restore takes them in any order; but the same state is to be written down the same way.
+  std::vector<const Job*> jobs;
+  jobs.reserve(p.jobs.size());
+  for (const auto& entry : p.jobs) jobs.push_back(entry.second.get());  // unordered: sorted below
+  std::sort(jobs.begin(), jobs.end(), [](const Job* a, const Job* b) { return a->id < b->id; });
+  for (const Job* job : jobs) {
+    *out.add_jobs() = ToState(*job);
     if (out.jobs_size() < kJobsPerPiece) continue;
     piece(out);
     begin();

@@ -117,6 +117,7 @@ void FinishedStore::Flush() {
   ops.reserve(group->entries.size() + 1);
   for (const auto& [job, entry] : group->entries)
     ops.push_back({log::StoreOp::Kind::kPut, JobKey(job), entry.SerializeAsString()});
+  std::sort(ops.begin(), ops.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   if (!group->closed.empty()) {
     v1::FinishedList list;
     for (const auto& [job, at] : group->closed) {

@@ -64,6 +64,14 @@ class BrowserFleet:
         self.process = subprocess.Popen([BINARY, "up", "--config", path], cwd=self.root, env=environment, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
 
+    def start_again(self):
+        """Until its browsers are ready for this process: what the API says first is what the log knows of the one before."""
+        before = {n: len(self.lines(n)) for n in range(1, self.workers + 1)}
+        self.start()
+        for n, count in before.items():
+            wait_for(lambda: self.said(n, "Browser Ready", count), 60, "%s has a browser again" % self.name(n))
+            self.ready(n)
+
     def stop(self, how=signal.SIGTERM, seconds=40):
         self.process.send_signal(how)
         return self.process.wait(seconds)
@@ -174,9 +182,8 @@ def killed_and_hung(failures):
     # Its worker is killed: the browser lives on, and is the same one afterwards.
     before = [fleet.browser(n) for n in (1, 2)]
     fleet.stop(signal.SIGKILL)
-    fleet.start()
-    fleet.ready(1, generation=2)
-    fleet.ready(2, generation=2)
+    fleet.start_again()
+    failures.check([fleet.worker(n)["browser_generation"] for n in (1, 2)] == [2, 2], "nothing was started anew")
     failures.check([fleet.browser(n) for n in (1, 2)] == before, "a restarted worker adopts its browser")
 
     # Its keeper is killed: the browser goes with it, and another comes.
@@ -191,9 +198,7 @@ def killed_and_hung(failures):
     stopped = fleet.keepers()[0]
     os.kill(stopped, signal.SIGSTOP)
     fleet.stop(signal.SIGKILL)
-    fleet.start()
-    for n in (1, 2):
-        fleet.ready(n)
+    fleet.start_again()
     failures.check(stopped not in fleet.keepers(), "a keeper that does not answer is replaced")
 
     # Worker and keepers at once: nothing is adopted, nothing is left. The worker stands still meanwhile, lest it starts another keeper between two kills.
@@ -203,9 +208,7 @@ def killed_and_hung(failures):
         os.kill(pid, signal.SIGKILL)
     fleet.stop(signal.SIGKILL)
     wait_for(lambda: not [c for c in processes_of(fleet.root).values() if "chrom" in c], 10, "no browser without a keeper")
-    fleet.start()
-    for n in (1, 2):
-        fleet.ready(n)
+    fleet.start_again()
 
     # Again and again, and nothing piles up.
     sizes, times = [], []
