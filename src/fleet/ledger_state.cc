@@ -153,11 +153,11 @@ void Ledger::Snapshot(uint32_t partition,
     state.set_browser_judged(worker.browser_judged);
   }
   // Restore takes them in any order; but the same state is to be written down the same way.
-  std::vector<const Job*> jobs;
-  jobs.reserve(p.jobs.size());
-  for (const auto& entry : p.jobs) jobs.push_back(entry.second.get());  // unordered: sorted below
-  std::sort(jobs.begin(), jobs.end(), [](const Job* a, const Job* b) { return a->id < b->id; });
-  for (const Job* job : jobs) {
+  std::vector<const Job*> sorted;
+  sorted.reserve(p.jobs.size());
+  for (const auto& entry : p.jobs) sorted.push_back(entry.second.get());  // unordered: sorted below
+  std::sort(sorted.begin(), sorted.end(), [](const Job* a, const Job* b) { return a->id < b->id; });
+  for (const Job* job : sorted) {
     *out.add_jobs() = ToState(*job);
     if (out.jobs_size() < kJobsPerPiece) continue;
     piece(out);
