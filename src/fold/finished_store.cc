@@ -9,6 +9,7 @@ namespace laneway::fold {
 namespace {
 
 constexpr std::string_view kJobs = "f/j/";
+constexpr std::string_view kJobsEnd = "f/j0";  // the first key behind "f/j/…"
 constexpr std::string_view kLists = "f/l/";
 constexpr std::string_view kListsEnd = "f/l0";  // the first key behind "f/l/…"
 
@@ -32,6 +33,12 @@ FinishedStore::FinishedStore(log::Store* store, std::function<void(std::function
     : store_(store), post_(std::move(post)) {}
 
 absl::Status FinishedStore::Open() {
+  const absl::Status status =
+      store_->Scan(kJobs, kJobsEnd, true, [&](std::string_view key, std::string_view) {
+        greatest_ = JobId::FromBytes(key.substr(kJobs.size())).value_or(greatest_);
+        return false;
+      });
+  if (!status.ok()) return status;
   return store_->Scan(kLists, kListsEnd, true, [&](std::string_view key, std::string_view) {
     next_list_ = ListNumber(key) + 1;
     return false;
@@ -48,6 +55,7 @@ const v1::FinishedVersion* FinishedStore::Visible(const v1::FinishedEntry& entry
 }
 
 const v1::FinishedEntry* FinishedStore::Find(const JobId& job, v1::FinishedEntry* room) {
+  if (greatest_ < job) return nullptr;
   if (const auto found = dirty_.find(job); found != dirty_.end()) return &found->second;
   for (auto it = flying_.rbegin(); it != flying_.rend(); ++it) {
     if (const auto found = (*it)->entries.find(job); found != (*it)->entries.end()) return &found->second;
@@ -79,6 +87,7 @@ void FinishedStore::Put(const JobId& job, Offset at, std::string state, bool was
   v1::FinishedVersion& version = *entry.add_versions();
   version.set_closed_at(at);
   version.set_state(std::move(state));
+  greatest_ = std::max(greatest_, job);
   dirty_[job] = std::move(entry);
   if (!listed) closed_.emplace_back(job, at);
 }

@@ -27,7 +27,7 @@ class FinishedStore : public FinishedJobs {
   // `post` runs a function on the owner's thread.
   FinishedStore(log::Store* store, std::function<void(std::function<void()>)> post);
 
-  absl::Status Open();  // finds the end of the list
+  absl::Status Open();  // finds the end of the list, and the greatest id
 
   void Put(const JobId& job, Offset at, std::string state, bool was_reopened) override;
   std::optional<std::string> Get(const JobId& job, Offset as_of) override;
@@ -61,6 +61,9 @@ class FinishedStore : public FinishedJobs {
 
   log::Store* store_;
   std::function<void(std::function<void()>)> post_;
+  // Of all that were ever put. Ids of started jobs grow with the time: whether a new one has been before is
+  // seen from this alone (ids of files are hashes, for which the store's filters do it).
+  JobId greatest_;
   Entries dirty_;
   using List = std::vector<std::pair<JobId, Offset>>;
   struct Group {

@@ -121,5 +121,40 @@ TEST_F(FoldTest, ARecordThatNobodyCanReadIsPassedOver) {
   Close(true);
 }
 
+TEST_F(FoldTest, WhatWasClosedIsKnownAlsoToWhoOpensTheMemoryAnew) {
+  log::EmbeddedOptions options;
+  options.folder = folder_ / "data";
+  const auto engine = log::EmbeddedEngine::Open(options);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const auto later = [](const std::function<void()>&) {};  // than this test: answers of the store
+  const JobId low{2, 9}, middle{3, 0}, high{3, 1}, higher{4, 0};
+  const auto known = [](FinishedStore& finished) {
+    std::vector<JobId> found;
+    for (const JobId& id : {JobId{2, 9}, JobId{3, 0}, JobId{3, 1}, JobId{4, 0}})
+      if (finished.Contains(id, 100)) found.push_back(id);
+    return found;
+  };
+  {
+    FinishedStore finished(&(*engine)->store(), later);
+    ASSERT_TRUE(finished.Open().ok());
+    EXPECT_EQ(known(finished), std::vector<JobId>());
+    finished.Put(high, 7, "state", false);
+    finished.Put(low, 8, "state", false);  // a later one with a lower id, as files have
+    EXPECT_EQ(known(finished), (std::vector<JobId>{low, high}));
+    finished.Flush();
+    EXPECT_EQ(known(finished), (std::vector<JobId>{low, high}));
+    std::promise<absl::Status> synced;
+    (*engine)->store().Commit({{log::StoreOp::Kind::kPut, "z", "behind it"}}, log::Durability::kSynced,
+                              [&](const absl::Status& status) { synced.set_value(status); });
+    ASSERT_TRUE(synced.get_future().get().ok());
+  }
+  FinishedStore finished(&(*engine)->store(), later);
+  ASSERT_TRUE(finished.Open().ok());
+  EXPECT_EQ(known(finished), (std::vector<JobId>{low, high}));
+  finished.Put(higher, 9, "state", false);
+  finished.Put(middle, 10, "state", false);
+  EXPECT_EQ(known(finished), (std::vector<JobId>{low, middle, high, higher}));
+}
+
 }  // namespace
 }  // namespace laneway::fold
