@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,9 @@
 #include "laneway/v1/member.pb.h"
 
 namespace laneway {
+
+// BrowserHealth.note when the browser ends with its worker, in good order.
+inline constexpr std::string_view kWorkerStops = "the worker stops";
 
 struct LaneRead {
   Offset next = 0;  // everything below was read and is durable in the worker's store

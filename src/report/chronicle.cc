@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "fleet/members.h"
 #include "fleet/retry_policy.h"
 
 namespace laneway::report {
@@ -339,7 +340,9 @@ void Chronicle::OnBrowserHealth(const v1::BrowserHealth& health, LogTime time) {
   const bool same_process = health.incarnation() == worker.browser_incarnation;
   const bool had = std::exchange(worker.had_browser, health.connected()) && same_process;
   const bool replaced = had && health.connected() && health.generation() != worker.generation;
-  if (had && (!health.connected() || replaced)) {
+  // Ended by its worker: nothing was lost. One that is to be recycled rests first.
+  const bool planned = std::exchange(worker.browser_rests, health.resting()) || health.note() == kWorkerStops;
+  if (had && !planned && (!health.connected() || replaced)) {
     BrowserFrom(health.worker(), health.note().empty() ? "disconnected" : FirstLine(health.note()), time);
   }
   if (health.connected()) BrowserTo(health.worker(), time);

@@ -72,6 +72,7 @@ class Chronicle {
     LogTime lost_since;     // 0: it is not
     LogTime browser_since;  // without it; 0: it has one, or never had
     bool had_browser = false;
+    bool browser_rests = false;
     uint32_t generation = 0;
     std::string browser_incarnation;
   };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "fleet/members.h"
 #include "fleet/planted.h"
 
 namespace laneway::worker {
@@ -33,7 +34,7 @@ void BrowserGuard::Close() {
     case Stage::kEnding:
       out_.end = again ? BrowserEnd::kAtOnce : BrowserEnd::kGently;
       if (limits_.attach_only || again) out_.detach = true;  // else it is asked over the connection
-      Unconnected("the worker stops");
+      Unconnected(std::string(kWorkerStops));
       stage_ = limits_.attach_only ? Stage::kOff : Stage::kEnding;
       if (limits_.attach_only) out_.end.reset();
       return;
@@ -202,7 +203,7 @@ void BrowserGuard::Took(const BrowserExited& event, Millis now) {
   out_.detach = true;
   if (closing_) {
     over_ = generation_;
-    Unconnected("the worker stops");
+    Unconnected(std::string(kWorkerStops));
     stage_ = Stage::kOff;
     return;
   }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fleet/members.h"
 #include "report/compare.h"
 #include "run.h"
 
@@ -152,6 +153,33 @@ TEST(ChronicleTest, BrowserLosses) {
          run.At(1500).Browser("W", true, 2).At(1600).Take(testing::BrowserReturned("W", 8));
        },
        1, 1000},
+      {"it ends with its worker",
+       [](TestRun& run) {
+         v1::BrowserHealth ended;
+         ended.set_worker("W");
+         ended.set_incarnation("a");
+         ended.set_note(std::string(kWorkerStops));
+         run.Browser("W", true).At(500).Browser(ended);
+       },
+       0, 0},
+      {"recycled",
+       [](TestRun& run) {
+         v1::BrowserHealth rests;
+         rests.set_worker("W");
+         rests.set_incarnation("a");
+         rests.set_connected(true);
+         rests.set_generation(1);
+         rests.set_resting(true);
+         run.Browser("W", true)
+             .At(500)
+             .Browser(rests)
+             .At(600)
+             .Browser("W", false)
+             .At(900)
+             .Browser("W", true, 2);
+         run.At(2000).Browser("W", false).At(2500).Browser("W", true, 3);  // this one is a loss
+       },
+       1, 500},
       {"never back", [](TestRun& run) { run.Browser("W", true).At(6000).Browser("W", false); }, 1, 4000},
   };
   for (const Row& row : rows) {

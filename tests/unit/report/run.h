@@ -38,6 +38,9 @@ class TestRun {
     health.set_incarnation(std::move(life));
     health.set_connected(connected);
     health.set_generation(generation);
+    return Browser(health);
+  }
+  TestRun& Browser(const v1::BrowserHealth& health) {
     chronicle_.OnBrowserHealth(health, now_);
     return *this;
   }
