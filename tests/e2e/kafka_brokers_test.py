@@ -3,7 +3,7 @@
 No worker may be called lost for what the brokers did; what ran when they went is not run again; work goes on within ten seconds of their return;
 kafka_checker.py judges the rest. And the ordinary tools show the lag of the lanes.
 
-    SEED=1 WORKERS=50 OUTAGE=300 kafka_brokers_test.py build/laneway
+    SEED=1 WORKERS=50 OUTAGE=300 BROKER_KILLS=14 kafka_brokers_test.py build/laneway
 """
 import os
 import random
@@ -16,6 +16,7 @@ from kafka_fleet import Cluster, Load, step
 
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 OUTAGE = float(os.environ.get("OUTAGE", "15"))  # of all brokers
+BROKER_KILLS = int(os.environ.get("BROKER_KILLS", "1"))  # of one after the other; started again before the next
 WORKERS = int(os.environ.get("WORKERS", "2"))  # in two processes
 LOAD = (30, 100, 6) if e2e.FAST else (60, 300, 12)  # files, tasks, seconds
 TIMEOUT = 5.0
@@ -36,10 +37,12 @@ def works_again(fleet, failures, since, what, within=BACK_WITHIN):
 
 
 def one_broker(fleet, failures):
-    begun = time.monotonic()
-    fleet.cluster.kill(1)
-    works_again(fleet, failures, begun, "one broker was killed", FAILOVER_WITHIN)
-    fleet.cluster.start(1)
+    for n in range(BROKER_KILLS):
+        broker = 1 + n % 3
+        begun = time.monotonic()
+        fleet.cluster.kill(broker)
+        works_again(fleet, failures, begun, "one broker was killed", FAILOVER_WITHIN)
+        fleet.cluster.start(broker)
     begun = time.monotonic()
     fleet.cluster.pause(2)
     time.sleep(TIMEOUT + 1)  # longer than any worker's silence may be
@@ -87,7 +90,7 @@ def lag_is_shown(fleet, failures):
 
 
 def main():
-    print("SEED=%d WORKERS=%d OUTAGE=%g" % (SEED, WORKERS, OUTAGE), flush=True)
+    print("SEED=%d WORKERS=%d OUTAGE=%g BROKER_KILLS=%d" % (SEED, WORKERS, OUTAGE, BROKER_KILLS), flush=True)
     rng, failures = random.Random(SEED), e2e.Failures()
     with Cluster(brokers=3, memory="320m") as cluster:
         fleet = kafka_fleet.KafkaFleet(cluster, settings=["health.heartbeat_interval=500ms", "health.heartbeat_timeout=%dms" % (TIMEOUT * 1000),
