@@ -64,7 +64,9 @@ bool Print(const absl::StatusOr<Facts>& facts, const v1::LogConfig& config, log:
            uint32_t wanted) {
   const std::string name = NameOf(config, topic);
   if (!facts.ok()) {
-    const char* what = absl::IsUnavailable(facts.status()) ? "no answer" : "missing";
+    const char* what = absl::IsInvalidArgument(facts.status())    ? "missing"
+                       : absl::IsPermissionDenied(facts.status()) ? "not to be seen"
+                                                                  : "no answer";
     std::printf("%-28s %s: %s\n", name.c_str(), what, std::string(facts.status().message()).c_str());
     return false;
   }

@@ -222,10 +222,15 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
     ops::Log(ops::LogLevel::kWarning, "laneway", "Not served: " + std::string(status.message()));
   };
   const auto begun = Steady::now();
+  const size_t workers = wanted.workers.size();
   auto fleet = node::Node::Start(std::move(wanted));
+  if (absl::IsCancelled(fleet.status())) {  // a signal, before there was anything to hand back
+    ops::Log(ops::LogLevel::kInfo, "laneway", std::string(fleet.status().message()));
+    return options.until_idle ? 128 + SIGTERM : kDone;
+  }
   if (!fleet.ok()) return ExitFor(fleet.status());
   ops::Log(ops::LogLevel::kInfo, "laneway", "Fleet started")
-      .With("workers", static_cast<uint64_t>(config.values.worker().in_process_thread_count()))
+      .With("workers", static_cast<uint64_t>(workers))
       .With("zone", config.values.zone().path())
       .With("data", config.values.log().data())
       .With("api", AddressText((*fleet)->api_address()))

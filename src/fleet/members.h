@@ -13,7 +13,6 @@
 #include <map>
 #include <set>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,8 +22,10 @@
 
 namespace laneway {
 
-// BrowserHealth.note when the browser ends with its worker, in good order.
-inline constexpr std::string_view kWorkerStops = "the worker stops";
+// BrowserHealth.note when the browser ends in good order: with its worker, or to be started anew (the reason
+// follows).
+inline constexpr char kWorkerStops[] = "the worker stops";
+inline constexpr char kRecycled[] = "recycled: ";
 
 struct LaneRead {
   Offset next = 0;  // everything below was read and is durable in the worker's store

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +28,7 @@ class FinishedStore : public FinishedJobs {
   // `post` runs a function on the owner's thread.
   FinishedStore(log::Store* store, std::function<void(std::function<void()>)> post);
 
-  absl::Status Open();  // finds the end of the list, and the greatest id
+  absl::Status Open();  // finds the end of the list
 
   void Put(const JobId& job, Offset at, std::string state, bool was_reopened) override;
   std::optional<std::string> Get(const JobId& job, Offset as_of) override;
@@ -56,14 +57,15 @@ class FinishedStore : public FinishedJobs {
 
  private:
   using Entries = HashMap<JobId, v1::FinishedEntry>;
+  JobId& GreatestOf(uint64_t season);
   const v1::FinishedEntry* Find(const JobId& job, v1::FinishedEntry* room);
   static const v1::FinishedVersion* Visible(const v1::FinishedEntry& entry, Offset as_of);
 
   log::Store* store_;
   std::function<void(std::function<void()>)> post_;
-  // Of all that were ever put. Ids of started jobs grow with the time: whether a new one has been before is
-  // seen from this alone (ids of files are hashes, for which the store's filters do it).
-  JobId greatest_;
+  // Of all that were ever put, by season; read from the store when first asked for. Ids of started jobs grow
+  // with the time: whether a new one has been before is mostly seen from this alone.
+  std::map<uint64_t, JobId> greatest_;
   Entries dirty_;
   using List = std::vector<std::pair<JobId, Offset>>;
   struct Group {

@@ -103,7 +103,7 @@ std::string_view KafkaRemedy(rd_kafka_resp_err_t error) {
       return "records that were read here are gone: `laneway topics check` names settings that allow it";
     case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
     case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
-      return "the brokers are too old: Apache Kafka 2.4 or newer";
+      return "the brokers are too old: Apache Kafka 4 is wanted";
     default:
       return {};
   }

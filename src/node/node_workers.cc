@@ -35,12 +35,16 @@ log::NewRecord RecordOf(const v1::WorkerRegistered& registered) {
 // record of a key, makes one of it. So what may have happened is appended again as well.
 absl::Status Node::AppendAndWait(const std::vector<log::NewRecord>& records) {
   if (records.empty()) return absl::OkStatus();
-  return patience_.Asked([&] {
+  const auto append = [&] {
     std::promise<absl::Status> done;
-    backend_->LogAs("laneway").Append(records, [&](const absl::Status& status, std::span<const Offset>) {
-      done.set_value(absl::IsUnknown(status) ? absl::UnavailableError(status.message()) : status);
-    });
+    backend_->LogAs("laneway").Append(
+        records, [&](const absl::Status& status, std::span<const Offset>) { done.set_value(status); });
     return done.get_future().get();
+  };
+  if (!backend_->shared()) return append();
+  return patience_.Asked([&] {
+    const absl::Status status = append();
+    return absl::IsUnknown(status) ? absl::UnavailableError(status.message()) : status;
   });
 }
 

@@ -14,7 +14,8 @@ bool Patience::Again(const absl::Status& answer, std::optional<Millis>* since) {
   if (now - **since >= bound_) return false;
   if (!std::exchange(told_, true) && ports_.note)
     ports_.note(absl::StrCat("Waits for an answer of the brokers, and asks again: ", answer.message()));
-  return !ports_.wait(pause_);
+  stopped_ = ports_.wait(pause_);
+  return !stopped_;
 }
 
 }  // namespace laneway::node

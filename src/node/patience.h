@@ -3,8 +3,8 @@
 // Role:       pure but for its ports; for a start, when nobody waits for us yet. Later whoever asks has
 //             better to do than to wait.
 // Output:     the answer, whichever came last: after `bound` of answers that pass, the last of them.
-// Errors:     UNAVAILABLE and DEADLINE_EXCEEDED pass; all others (a wrong password, missing rights, a topic
-//             that is not there) are told at once.
+// Errors:     CANCELLED when it was to end meanwhile. UNAVAILABLE and DEADLINE_EXCEEDED pass; all others (a
+//             wrong password, missing rights, a topic that is not there) are told at once.
 // Threads:    one.
 #pragma once
 
@@ -36,7 +36,9 @@ class Patience {
     std::optional<Millis> since;
     while (true) {
       auto answer = ask();
-      if (!Again(StatusOf(answer), &since)) return answer;
+      if (Again(StatusOf(answer), &since)) continue;
+      if (stopped_) answer = absl::CancelledError("stopped while it waited for the brokers");
+      return answer;
     }
   }
 
@@ -53,6 +55,7 @@ class Patience {
   const Millis bound_;
   const Millis pause_;
   bool told_ = false;
+  bool stopped_ = false;
 };
 
 }  // namespace laneway::node

@@ -106,6 +106,8 @@ void CheckPlaces(Checker& check) {
       config.deployment_model() != "DISTRIBUTED" || kafka, "log.backend",
       "\"" + config.log().backend() + "\"",
       "\"kafka\", since deployment_model is \"DISTRIBUTED\": the embedded log belongs to one process");
+  check.Require(config.deployment_model() != "FEDERATED", "deployment_model", "\"FEDERATED\"",
+                "\"SINGLE_PROCESS\" or \"DISTRIBUTED\": sites cannot be federated in this release");
   check.Require(config.zone().path() != config.log().data(), "log.data",
                 "\"" + Printable(config.log().data()) + "\", which is zone.path too", "a folder of its own");
 }

@@ -253,7 +253,7 @@ const std::vector<ConfigRule>& Table() {
        "a backlog should be gone in this time: laneway_autoscale_wanted_workers says how many workers that "
        "takes"},
 
-      {"api.listen", K::kListen, "127.0.0.1:3000", 0, 0, {}, "address of the HTTP API and the dashboard"},
+      {"api.listen", K::kListen, "127.0.0.1:3000", 0, 0, {}, "address of the HTTP API"},
       {"api.token",
        K::kSecret,
        "${env:LANEWAY_TOKEN}",

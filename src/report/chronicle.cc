@@ -340,8 +340,10 @@ void Chronicle::OnBrowserHealth(const v1::BrowserHealth& health, LogTime time) {
   const bool same_process = health.incarnation() == worker.browser_incarnation;
   const bool had = std::exchange(worker.had_browser, health.connected()) && same_process;
   const bool replaced = had && health.connected() && health.generation() != worker.generation;
-  // Ended by its worker: nothing was lost. One that is to be recycled rests first.
-  const bool planned = std::exchange(worker.browser_rests, health.resting()) || health.note() == kWorkerStops;
+  // Ended by its worker: nothing was lost.
+  const bool recycled = health.note().starts_with(kRecycled) || (replaced && worker.browser_rests);
+  const bool planned = recycled || health.note() == kWorkerStops;
+  worker.browser_rests = health.resting();
   if (had && !planned && (!health.connected() || replaced)) {
     BrowserFrom(health.worker(), health.note().empty() ? "disconnected" : FirstLine(health.note()), time);
   }

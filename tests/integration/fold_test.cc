@@ -127,10 +127,13 @@ TEST_F(FoldTest, WhatWasClosedIsKnownAlsoToWhoOpensTheMemoryAnew) {
   const auto engine = log::EmbeddedEngine::Open(options);
   ASSERT_TRUE(engine.ok()) << engine.status();
   const auto later = [](const std::function<void()>&) {};  // than this test: answers of the store
-  const JobId low{2, 9}, middle{3, 0}, high{3, 1}, higher{4, 0};
-  const auto known = [](FinishedStore& finished) {
+  // ULIDs of one time, and two hashes: one that could be a ULID of years ago, and one that could be none.
+  const uint64_t now = uint64_t{1'790'000'000'000} << 16;
+  const JobId low{now, 9}, middle{now + 1, 0}, high{now + 1, 1}, higher{now + 2, 0};
+  const JobId old{uint64_t{1'600'000'000'000} << 16, 5}, none{~uint64_t{0}, 1};
+  const auto known = [=](FinishedStore& finished) {
     std::vector<JobId> found;
-    for (const JobId& id : {JobId{2, 9}, JobId{3, 0}, JobId{3, 1}, JobId{4, 0}})
+    for (const JobId& id : {low, middle, high, higher, old, none})
       if (finished.Contains(id, 100)) found.push_back(id);
     return found;
   };
@@ -154,6 +157,9 @@ TEST_F(FoldTest, WhatWasClosedIsKnownAlsoToWhoOpensTheMemoryAnew) {
   finished.Put(higher, 9, "state", false);
   finished.Put(middle, 10, "state", false);
   EXPECT_EQ(known(finished), (std::vector<JobId>{low, middle, high, higher}));
+  finished.Put(none, 11, "state", false);
+  finished.Put(old, 12, "state", false);
+  EXPECT_EQ(known(finished), (std::vector<JobId>{low, middle, high, higher, old, none}));
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ void BrowserGuard::Close() {
     case Stage::kEnding:
       out_.end = again ? BrowserEnd::kAtOnce : BrowserEnd::kGently;
       if (limits_.attach_only || again) out_.detach = true;  // else it is asked over the connection
-      Unconnected(std::string(kWorkerStops));
+      Unconnected(kWorkerStops);
       stage_ = limits_.attach_only ? Stage::kOff : Stage::kEnding;
       if (limits_.attach_only) out_.end.reset();
       return;
@@ -203,7 +203,7 @@ void BrowserGuard::Took(const BrowserExited& event, Millis now) {
   out_.detach = true;
   if (closing_) {
     over_ = generation_;
-    Unconnected(std::string(kWorkerStops));
+    Unconnected(kWorkerStops);
     stage_ = Stage::kOff;
     return;
   }
@@ -213,7 +213,7 @@ void BrowserGuard::Took(const BrowserExited& event, Millis now) {
   }
   if (planned && !recycled.empty()) {
     lost_said_ = true;  // nobody lost anything
-    Over(absl::StrCat("recycled: ", recycled), now);
+    Over(absl::StrCat(kRecycled, recycled), now);
     stage_ = Stage::kWaiting;
     launch_at_ = now;
     return;
@@ -359,7 +359,7 @@ void BrowserGuard::StepRecycle(Millis now) {
   if (in_use && !LANEWAY_PLANTED(kBrowserRecycledInUse)) return;
   SayGood(absl::StrCat("Browser Recycled ", Name(), " (", recycle_, ")"));
   memory_kib_ = 0;
-  Unconnected(absl::StrCat("recycled: ", recycle_));
+  Unconnected(absl::StrCat(kRecycled, recycle_));
   End(BrowserEnd::kGently, now);
 }
 

@@ -77,7 +77,8 @@ TEST(PatienceTest, WhoIsToEndWaitsNoLongerAndWithoutAWaitNothingIsAskedTwice) {
   Brokers brokers;
   brokers.stop = true;
   Patience stopped(brokers.Ports());
-  EXPECT_FALSE(stopped.Asked([&] { return brokers.Answer(absl::UnavailableError("late")); }).ok());
+  const absl::Status ended = stopped.Asked([&] { return brokers.Answer(absl::UnavailableError("late")); });
+  EXPECT_EQ(ended.code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(brokers.asked, 1);
   Patience none({});
   EXPECT_FALSE(none.Asked([&] { return brokers.Answer(absl::UnavailableError("late")); }).ok());

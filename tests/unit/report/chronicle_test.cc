@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "fleet/members.h"
 #include "report/compare.h"
 #include "run.h"
@@ -123,6 +124,17 @@ TEST(ChronicleTest, ALostWorkersTasksStartElsewhereAndItReturns) {
   }
 }
 
+v1::BrowserHealth Health(bool connected, uint32_t generation, bool resting, const std::string& note = "") {
+  v1::BrowserHealth health;
+  health.set_worker("W");
+  health.set_incarnation("a");
+  health.set_connected(connected);
+  health.set_generation(generation);
+  health.set_resting(resting);
+  health.set_note(note);
+  return health;
+}
+
 TEST(ChronicleTest, BrowserLosses) {
   struct Row {
     const char* why;
@@ -154,32 +166,22 @@ TEST(ChronicleTest, BrowserLosses) {
        },
        1, 1000},
       {"it ends with its worker",
-       [](TestRun& run) {
-         v1::BrowserHealth ended;
-         ended.set_worker("W");
-         ended.set_incarnation("a");
-         ended.set_note(std::string(kWorkerStops));
-         run.Browser("W", true).At(500).Browser(ended);
-       },
-       0, 0},
+       [](TestRun& run) { run.Browser("W", true).At(500).Browser(Health(false, 1, false, kWorkerStops)); }, 0,
+       0},
       {"recycled",
        [](TestRun& run) {
-         v1::BrowserHealth rests;
-         rests.set_worker("W");
-         rests.set_incarnation("a");
-         rests.set_connected(true);
-         rests.set_generation(1);
-         rests.set_resting(true);
-         run.Browser("W", true)
-             .At(500)
-             .Browser(rests)
-             .At(600)
-             .Browser("W", false)
-             .At(900)
-             .Browser("W", true, 2);
-         run.At(2000).Browser("W", false).At(2500).Browser("W", true, 3);  // this one is a loss
+         run.Browser("W", true).At(500).Browser(Health(true, 1, true)).At(600);
+         run.Browser(Health(false, 1, false, absl::StrCat(kRecycled, "200 tasks"))).At(900);
+         run.Browser("W", true, 2);
        },
-       1, 500},
+       0, 0},
+      {"recycled, and its end was not told",
+       [](TestRun& run) { run.Browser(Health(true, 1, true)).At(600).Browser("W", true, 2); }, 0, 0},
+      {"lost before it was recycled",
+       [](TestRun& run) {
+         run.Browser(Health(true, 1, true)).At(600).Browser("W", false).At(1000).Browser("W", true, 2);
+       },
+       1, 400},
       {"never back", [](TestRun& run) { run.Browser("W", true).At(6000).Browser("W", false); }, 1, 4000},
   };
   for (const Row& row : rows) {
