@@ -288,9 +288,9 @@ TEST_P(LogContract, ManyThreadsAppendAndReadAtOnce) {
 
 TEST_P(LogContract, TooMuchWaitingIsRefusedAtOnceAndTakenLater) {
   if (!GetParam().no_byte_bound.empty()) GTEST_SKIP() << GetParam().no_byte_bound;
+  const std::string noise = Noise(500'000);
   std::vector<std::future<Appended>> answers;
-  for (int i = 0; i < 200; i++)
-    answers.push_back(AppendLater({Make(kEvents0, "", std::string(500'000, 'x'))}));
+  for (int i = 0; i < 200; i++) answers.push_back(AppendLater({Make(kEvents0, "", noise)}));
   int refused = 0;
   Offset next = 0;
   for (auto& answer : answers) {

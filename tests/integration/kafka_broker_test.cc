@@ -303,10 +303,7 @@ TEST_F(KafkaBrokerTest, ARecordThatTheTopicDoesNotTakeIsInvalid) {
   broker_.Tool(
       "kafka.admin.ConfigCommand --bootstrap-server {bootstrap} --alter --entity-type topics --entity-name " +
       options_.prefix + "events --add-config max.message.bytes=1000");
-  std::string noise;  // the limit is for what arrives, and that is compressed
-  uint64_t state = 1;
-  while (noise.size() < 5000) noise.push_back(static_cast<char>(state = Mix64(state)));
-  const Appended refused = AppendNow(*log_, {Make(kEvents0, "", noise)});
+  const Appended refused = AppendNow(*log_, {Make(kEvents0, "", Noise(5000))});
   EXPECT_EQ(refused.status.code(), StatusCode::kInvalidArgument) << refused.status;
   EXPECT_EQ(AppendOne(*log_, kEvents0, "", "small"), 0u);
 }

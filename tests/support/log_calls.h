@@ -22,6 +22,14 @@ inline constexpr TopicPartition kEvents1{Topic::kEvents, 1};
 inline constexpr TopicPartition kLane0{Topic::kLanes, 0};
 inline constexpr size_t kReadAll = 64 << 20;
 
+// What no compression makes smaller; the same each time.
+inline std::string Noise(size_t bytes) {
+  std::string noise;
+  uint64_t state = 1;
+  while (noise.size() < bytes) noise.push_back(static_cast<char>(state = Mix64(state)));
+  return noise;
+}
+
 inline NewRecord Make(TopicPartition to, std::string key, std::string value) {
   return {to, RecordType::kEvent, std::move(key), std::move(value)};
 }
