@@ -297,17 +297,17 @@ void WorkerRunner::SetLanes(const v1::LaneTableSnapshot& table) {
 
 void WorkerRunner::WatchLanes(One& one) {
   std::vector<Lane> wanted;
+  one.core.ForEachLane([&](Lane lane, Offset) { wanted.push_back(lane); });
+  if (wanted == one.watched) return;
+  one.watched = std::move(wanted);
+  one.watch.reset();
+  if (one.watched.empty()) return;
   std::vector<log::TopicPartition> partitions;
   std::vector<std::pair<log::TopicPartition, Offset>> from;
   one.core.ForEachLane([&](Lane lane, Offset next) {
-    wanted.push_back(lane);
     partitions.push_back({log::Topic::kLanes, lane});
     from.emplace_back(partitions.back(), next);
   });
-  if (wanted == one.watched) return;
-  one.watched = wanted;
-  one.watch.reset();
-  if (partitions.empty()) return;
   ports_.log->ReadSoon(from);  // those of all workers together: one after the other, each waits for a fetch
   one.watch = ports_.log->WatchPartitions(std::move(partitions), [inbox = inbox_, which = &one] {
     Inbox::Tell(inbox, [which](Inbox& box) { box.lanes.insert(which); });
