@@ -208,7 +208,8 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
     failed = true;
   };
   wanted.on_note = [](const std::string& text) { ops::Log(ops::LogLevel::kWarning, "laneway", text); };
-  wanted.give_up = [&signals](Millis wait) { return signals.Wait(wait) != 0; };
+  int signal_at_start = 0;
+  wanted.give_up = [&](Millis wait) { return (signal_at_start = signals.Wait(wait)) != 0; };
   // A batch run, or one process of several, does not fail because another has the addresses nobody asked this
   // one to use.
   const auto by_default = [&](const char* path) {
@@ -226,7 +227,7 @@ int RunUp(const UpOptions& options, const ops::EffectiveConfig& config) {
   auto fleet = node::Node::Start(std::move(wanted));
   if (absl::IsCancelled(fleet.status())) {  // a signal, before there was anything to hand back
     ops::Log(ops::LogLevel::kInfo, "laneway", std::string(fleet.status().message()));
-    return options.until_idle ? 128 + SIGTERM : kDone;
+    return options.until_idle ? 128 + signal_at_start : kDone;
   }
   if (!fleet.ok()) return ExitFor(fleet.status());
   ops::Log(ops::LogLevel::kInfo, "laneway", "Fleet started")
