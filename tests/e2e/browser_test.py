@@ -158,9 +158,9 @@ def killed_and_hung(failures):
     noticed = time.monotonic() - at
     fleet.ready(1, generation=2)
     ready = time.monotonic() - at
-    # Bounds for a busy machine, where a quiet one takes 0.1 and 2 s: below what a hang needs, so the dropped connection was what told it.
+    # 0.1 s on a quiet machine, 1.04 s seen where every core was taken. Below what a hang needs: the dropped connection was what told it.
     failures.check(noticed <= 2.5, "a killed browser is noticed at once: %.2f s" % noticed)
-    failures.check(ready <= 20, "ready again soon: %.2f s" % ready)
+    failures.check(ready <= 10, "ready again within 10 s: %.2f s" % ready)
     failures.check(fleet.said(1, "Browser Restored"), "the return is told")
     wait_for(lambda: len(fleet.ground.files("completed")) == 3, 60, "all files are done")
     failures.check(fleet.said(1, "Task Failed (browser gone"), "the task's end says why")
@@ -174,7 +174,7 @@ def killed_and_hung(failures):
     noticed = time.monotonic() - at
     fleet.ready(2, generation=2)
     ready = time.monotonic() - at
-    failures.check(noticed <= 10, "a hung browser is noticed within 10 s: %.2f s" % noticed)
+    failures.check(noticed <= 5.5, "a hung browser is noticed within 5 s: %.2f s" % noticed)
     failures.check(ready <= 20, "and replaced: %.2f s" % ready)
     failures.check(fleet.browser(2) != hung, "by another")
     print("hung: noticed after %.2f s, ready again after %.2f s" % (noticed, ready))

@@ -144,7 +144,8 @@ def check_browser(ground):
     words = ["node", os.path.join(EXAMPLE, "upload.mjs")]
     check_script(ground, words)
     pages = ground.browser.pages()
-    ground.failures.check(len(pages) == 1, "pages left open: %s" % pages)
+    left = [page["url"] for page in pages]
+    ground.failures.check(len(left) == 1 and left[0].startswith(ground.site.url), "not the one tab on the site, but: %s" % left)
 
     said, wrote = ground.run(words, ground.file(), "DTF-02", 1)
     ground.kinds("DTF-02 with the browser of DTF-01", wrote, "session_conflict")
