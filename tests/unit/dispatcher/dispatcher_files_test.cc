@@ -28,6 +28,15 @@ void Work(Rig& rig, const JobId& job, bool well = true) {
   rig.Say(well ? Succeed(1, kOne, {job, 1}) : Fail(1, kOne, v1::BAD_INPUT, {job, 1}));
   rig.Run();
 }
+// A file came, and its first attempt said that it is bad.
+JobId OfABadFile(Rig& rig) {
+  rig.Become();
+  rig.Joins(kOne);
+  Look(rig, {File()});
+  const JobId job = rig.OnlyJob();
+  Work(rig, job, false);
+  return job;
+}
 size_t Count(const Words& words, std::string_view word) {
   return static_cast<size_t>(std::count(words.begin(), words.end(), word));
 }
@@ -61,11 +70,7 @@ TEST(DispatcherFilesTest, RuleL6AJobIsClosedWhenItsFileHasArrived) {  // rule L6
 
 TEST(DispatcherFilesTest, RuleL4AMoveThatWasAskedForBeforeARedriveIsNotTold) {  // rule L4
   Rig rig;
-  rig.Become();
-  rig.Joins(kOne);
-  Look(rig, {File()});
-  const JobId job = rig.OnlyJob();
-  Work(rig, job, false);
+  const JobId job = OfABadFile(rig);
   ASSERT_TRUE(rig.ledger.IsClosed(job));
   EXPECT_EQ(rig.decided.back().attempt(), 1u) << "the attempt after which it was moved";
   zone::FinishRequest first;
@@ -95,11 +100,7 @@ TEST(DispatcherFilesTest, RuleL4AMoveThatWasAskedForBeforeARedriveIsNotTold) {  
 
 TEST(DispatcherFilesTest, ABadInputGoesToQuarantineWithALetter) {
   Rig rig;
-  rig.Become();
-  rig.Joins(kOne);
-  Look(rig, {File()});
-  const JobId job = rig.OnlyJob();
-  Work(rig, job, false);
+  const JobId job = OfABadFile(rig);
   EXPECT_EQ(rig.ledger.Load(job)->final_path(), "quarantine/a.csv");
   ASSERT_EQ(rig.dead.size(), 1u);
   EXPECT_EQ(rig.dead[0].file(), "a.csv");
@@ -263,11 +264,7 @@ TEST(DispatcherFilesTest, ASubmissionThatFailedIsToldAgain) {
 
 TEST(DispatcherFilesTest, ARedrivenFileIsFetchedFromWhereItWent) {
   Rig rig;
-  rig.Become();
-  rig.Joins(kOne);
-  Look(rig, {File()});
-  const JobId job = rig.OnlyJob();
-  Work(rig, job, false);
+  const JobId job = OfABadFile(rig);
   rig.zone_log.clear();
   rig.Say(Redrive(1, {job, 1}));
   rig.Run();
